@@ -112,13 +112,14 @@ const phases = new Map<string, number[]>();
 if (flags['profile-phases']) {
   let last = 0;
   onPhase = (phase) => {
-    learner.wait();
+    // It blocks before it returns.
+    void learner.wait();
     const now = performance.now();
     phases.set(phase, [...(phases.get(phase) ?? []), now - last]);
     last = now;
   };
   for (let i = 0; i < 5; i++) {
-    learner.wait();
+    await learner.wait();
     last = performance.now();
     await run();
   }

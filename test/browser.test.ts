@@ -172,4 +172,22 @@ describe.runIf(chromium)('Ropewalk in a browser on software WebGPU', () => {
       );
     }
   });
+
+  // verify/webgpu-browser.txt has 50 steps.
+  it('trains on the device as on WebAssembly, where only ids and masks go up: llama', async () => {
+    const found = await opened.page.evaluate(() =>
+      (globalThis as unknown as PageGlobals).ropewalk.trainBeside(
+        { preset: 'llama/tiny', memory: 'fast', accumulate: 1 },
+        2,
+      ),
+    );
+    expect(found.loss).toBeLessThanOrEqual(1e-4);
+    expect(found.norm).toBeLessThanOrEqual(1e-4);
+    expect(found.weights).toBeLessThanOrEqual(1e-3);
+    expect(found['held-out loss']).toBeLessThanOrEqual(1e-4);
+    expect(found['bytes beyond ids and masks']).toBeLessThanOrEqual(1024);
+    expect(found.resumed).toBe(true);
+    expect(found.refused).toBe(true);
+    expect(opened.complaints).toEqual([]);
+  }, 300_000);
 });

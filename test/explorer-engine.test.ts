@@ -23,6 +23,11 @@ vi.setConfig({ testTimeout: 150_000, hookTimeout: 150_000 });
 type PageGlobals = { ropewalk: { call(method: string, argument: unknown): Promise<unknown> } };
 
 const TEXT = 'a ropewalk is a long straight lane';
+/** Just long enough to learn from. */
+const SOME_TEXT = Array.from(
+  { length: 1800 },
+  (_, i) => ['hemp', 'yarn', 'tar', 'rope'][((i * i) % 7) % 4],
+).join(' ');
 const WEBGPU = 'engine/ort.webgpu.min.mjs';
 const WASM = 'engine/ort.wasm.min.mjs';
 
@@ -161,6 +166,68 @@ describe.runIf(chromium)('the engine of the explorer', () => {
     await page.getByLabel('Text').fill('a rope');
     await page.locator('[aria-busy=false] .candidates tbody tr').first().waitFor();
     expect(await page.locator('.error').count()).toBe(0);
+  });
+
+  describe('when it trains', () => {
+    const start = async (device: string) => {
+      const { page } = explorer;
+      await explorer.visit(`train?family=llama&source=own&steps=20&lang=en&device=${device}`);
+      await page.getByLabel('Paste some text here').fill(SOME_TEXT);
+      await page.getByRole('button', { name: 'Start' }).click();
+    };
+    /** The held-out loss at the end. */
+    const end = async () => {
+      const { page } = explorer;
+      await page.locator('[data-phase=done]').waitFor();
+      expect(await page.locator('.error').count()).toBe(0);
+      await page.getByText('step 20 of 20').waitFor();
+      return Number(await page.locator('.progress strong').innerText());
+    };
+
+    it('stays on WebGPU until the device is lost, then goes on from there on WebAssembly', async () => {
+      const { page } = explorer;
+      await start('auto');
+      await page.getByText(/Trains on WebAssembly .*: WebGPU computes in software here/).waitFor();
+      const expected = await end();
+      tamper(
+        explorer,
+        WEBGPU,
+        `if (made++ === 0) new BroadcastChannel('lose').onmessage = async () => (await ort.env.webgpu.device).destroy();
+        return make();`,
+      );
+      await start('webgpu');
+      const line = page.locator('.device');
+      await line.waitFor();
+      const [, difference] = /Trains on WebGPU.* to (\S+)\.$/.exec(await line.innerText())!;
+      expect(Number(difference)).toBeLessThanOrEqual(1e-4);
+      await page.getByText(/step [1-9]\d* of 20/).waitFor();
+      await page.getByRole('button', { name: 'Pause' }).click();
+      await page.locator('[data-phase=paused]').waitFor();
+      const [, step] = /step (\d+) of 20/.exec(await page.locator('.progress').innerText())!;
+      await explorer.screenshot('train-webgpu-en');
+      await page.evaluate("new BroadcastChannel('lose').postMessage('now')");
+      await page.getByRole('button', { name: 'Go on' }).click();
+      await page
+        .getByText(/Trains on WebAssembly .*, from step \d+ on: the graphics card stopped or was taken away/)
+        .waitFor();
+      const [, since] = /from step (\d+) on/.exec(await line.innerText())!;
+      expect(Number(since)).toBeGreaterThanOrEqual(Number(step));
+      expect(Math.abs((await end()) - expected)).toBeLessThanOrEqual(2e-3);
+    });
+
+    it.each([
+      [
+        'has too little memory',
+        "GPUDevice.prototype.popErrorScope = async () => ({ message: 'no room' }); return make();",
+        'the graphics card has too little memory',
+      ],
+      ['makes no session', 'throw new Error("no such kernel");', 'WebGPU fails here \\(no such kernel\\)'],
+    ])('is WebAssembly where WebGPU %s', async (_, create, reason) => {
+      tamper(explorer, WEBGPU, create);
+      await start('webgpu');
+      await explorer.page.getByText(new RegExp(`Trains on WebAssembly with 2 threads: ${reason}`)).waitFor();
+      await end();
+    });
   });
 
   it('has printed nothing to the console but what was made to fail', () => {

@@ -253,6 +253,7 @@ describe.runIf(chromium)('the explorer in use', () => {
     await page.keyboard.press('Enter');
     await page.locator('[data-phase=done]').waitFor({ timeout: 240_000 });
     expect(await page.locator('.error').count()).toBe(0);
+    await page.getByText(/Trains on WebAssembly .*: this browser offers no WebGPU/).waitFor();
     await page.getByText('below the bigram').waitFor();
     expect((await page.locator('blockquote').innerText()).length).toBeGreaterThan(20);
     const [download] = await Promise.all([

@@ -1,3 +1,5 @@
+import type { TrainDevice } from '../worker/train-protocol.ts';
+
 /** The Train view. */
 export const en = {
   lead: 'A tiny model learns in this page, from random weights: watch its loss fall past that of a bigram, read what it writes meanwhile, and keep it. Exchange one part, and both learn side by side on the same text.',
@@ -19,6 +21,26 @@ export const en = {
   text: 'Text',
   texts: { own: 'Your own', builtIn: 'Moby-Dick' },
   paste: 'Paste some text here: a few thousand words at least.',
+  device: 'Trains on',
+  devices: { auto: 'Automatic', webgpu: 'WebGPU', wasm: 'WebAssembly' },
+  trainsOn: ({ kind, threads, why, difference = 0, problem, since }: TrainDevice) => {
+    const share = difference.toExponential(1);
+    if (kind === 'webgpu')
+      return `Trains on WebGPU, where the weights stay: its loss and gradients are WebAssembly’s to ${share}.`;
+    const reason = {
+      agrees: '',
+      chosen: 'you chose it',
+      none: 'this browser offers no WebGPU',
+      software: 'WebGPU computes in software here, which is slower',
+      differs: `WebGPU’s loss or gradients differ by ${share}`,
+      kernel: 'WebGPU lacks an operator that this model needs',
+      memory: 'the graphics card has too little memory',
+      lost: 'the graphics card stopped or was taken away',
+      failed: `WebGPU fails here (${problem})`,
+    }[why];
+    const from = since === undefined ? '' : `, from step ${since} on`;
+    return `Trains on WebAssembly with ${threads === 1 ? 'one thread' : `${threads} threads`}${from}: ${reason}.`;
+  },
   steps: 'Steps',
   start: 'Start',
   again: 'Start anew',
@@ -70,6 +92,27 @@ export const ko: typeof en = {
   text: '텍스트',
   texts: { own: '직접 입력', builtIn: '모비 딕' },
   paste: '텍스트를 붙여 넣으세요. 적어도 몇천 단어가 필요합니다.',
+  device: '학습 장치',
+  devices: { auto: '자동', webgpu: 'WebGPU', wasm: 'WebAssembly' },
+  trainsOn: ({ kind, threads, why, difference = 0, problem, since }) => {
+    // A hyphen at which no line is broken.
+    const share = difference.toExponential(1).replace('-', '\u2011');
+    if (kind === 'webgpu')
+      return `WebGPU에서 학습하며 가중치도 그곳에 머뭅니다. WebAssembly와 비교한 손실과 기울기의 차이는 ${share}배입니다.`;
+    const reason = {
+      agrees: '',
+      chosen: '직접 고른 장치입니다',
+      none: '이 브라우저에는 WebGPU가 없습니다',
+      software: '여기서는 WebGPU를 소프트웨어로 계산해 더 느립니다',
+      differs: `WebGPU의 손실이나 기울기가 ${share}배만큼 다릅니다`,
+      kernel: '이 모델에 필요한 연산이 WebGPU에 없습니다',
+      memory: '그래픽 카드의 메모리가 모자랍니다',
+      lost: '그래픽 카드가 멈췄거나 분리됐습니다',
+      failed: `WebGPU가 여기서 동작하지 않습니다 (${problem})`,
+    }[why];
+    const from = since === undefined ? '' : ` ${since}단계부터`;
+    return `${from} WebAssembly에서 스레드 ${threads}개로 학습합니다. ${reason}.`.trim();
+  },
   steps: '단계 수',
   start: '시작',
   again: '새로 시작',

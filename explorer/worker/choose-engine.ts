@@ -5,8 +5,8 @@ import type { Engine } from '../../src/runtime/engine.ts';
 import { wasmEngine, wasmThreads, webgpuEngine } from './engine.ts';
 import type { EngineChoice } from './protocol.ts';
 
-/** How far WebGPU's logits may be from WebAssembly's, as a share of the largest. */
-const AGREEMENT = 1e-4;
+/** How far WebGPU's numbers may be from WebAssembly's: logits as a share of the largest. */
+export const AGREEMENT = 1e-4;
 /** Tokens of the check. */
 const CHECKED = 12;
 

@@ -36,7 +36,30 @@ export function wasmEngine(): Promise<Engine> {
 
 /** What the browser offers; TypeScript's own description of browsers has no WebGPU. */
 interface NavigatorGpu {
-  readonly gpu?: { requestAdapter(): Promise<object | null> };
+  readonly gpu?: { requestAdapter(): Promise<GpuAdapter | null> };
+}
+
+interface GpuAdapter {
+  readonly info?: {
+    readonly vendor?: string;
+    readonly architecture?: string;
+    readonly description?: string;
+    readonly isFallbackAdapter?: boolean;
+  };
+}
+
+export interface FoundAdapter {
+  /** Whether it computes on the processor. */
+  readonly isSoftware: boolean;
+}
+
+/** The adapter of the browser's WebGPU; undefined where it has none. */
+export async function findAdapter(): Promise<FoundAdapter | undefined> {
+  const adapter = await (navigator as NavigatorGpu).gpu?.requestAdapter().catch(() => null);
+  if (!adapter) return undefined;
+  const { vendor, architecture, description, isFallbackAdapter = false } = adapter.info ?? {};
+  const names = [vendor, architecture, description].join(' ');
+  return { isSoftware: isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render/i.test(names) };
 }
 
 let webgpu: Promise<Engine | undefined> | undefined;
@@ -44,8 +67,7 @@ let webgpu: Promise<Engine | undefined> | undefined;
 /** ONNX Runtime's WebGPU build; undefined where the browser has no WebGPU, or no adapter for it. */
 export function webgpuEngine(): Promise<Engine | undefined> {
   webgpu ??= (async () => {
-    const adapter = await (navigator as NavigatorGpu).gpu?.requestAdapter().catch(() => null);
-    if (!adapter) return undefined;
+    if (!(await findAdapter())) return undefined;
     return webEngine(await loadRuntime('ort.webgpu.min.mjs'), { provider: 'webgpu', threads: 1 });
   })();
   return webgpu;

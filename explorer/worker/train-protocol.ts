@@ -5,12 +5,42 @@ import type { Failure } from './failure.ts';
 /** Steps where the reader does not say otherwise: within them every family falls below a bigram of the built-in text. */
 export const USUAL_STEPS = 1200;
 
+/** Where the reader wants to train; `auto`: on a graphics card through WebGPU, where that works. */
+export const TRAIN_DEVICES = ['auto', 'webgpu', 'wasm'] as const;
+export type WantedDevice = (typeof TRAIN_DEVICES)[number];
+
+/** What a run trains on. */
+export interface TrainDevice {
+  readonly kind: 'webgpu' | 'wasm';
+  readonly threads: number;
+  /**
+   * `agrees`, `differs`: how WebGPU's loss and gradients compare; `chosen`: by the reader; `none`: the browser has no adapter;
+   * `software`: it has one that is none of a graphics card; `kernel`, `memory`, `lost`, `failed`: what WebGPU ended with.
+   */
+  readonly why:
+    | 'agrees'
+    | 'differs'
+    | 'chosen'
+    | 'none'
+    | 'software'
+    | 'kernel'
+    | 'memory'
+    | 'lost'
+    | 'failed';
+  /** Of the loss and of the gradient norm, the larger one, as a share of them. */
+  readonly difference?: number;
+  readonly problem?: string;
+  /** The step that it goes on from, where WebGPU ended during the run. */
+  readonly since?: number;
+}
+
 export interface TrainSettings {
   /** Presets such as `llama/tiny` or `llama/tiny+norm=LayerNorm`: one, or two that learn side by side. */
   readonly models: readonly string[];
   /** Undefined for the built-in one. */
   readonly text?: string;
   readonly steps: number;
+  readonly device: WantedDevice;
 }
 
 export type TrainRequest =
@@ -36,6 +66,9 @@ export type TrainMessage =
       readonly losses: readonly number[];
       readonly tokensPerSecond: number;
     }
+  | { readonly type: 'device'; readonly device: TrainDevice }
+  /** The model goes on from this step: what came after it is lost. */
+  | { readonly type: 'rewind'; readonly model: number; readonly step: number }
   | { readonly type: 'evaluation'; readonly model: number; readonly step: number; readonly loss: number }
   | { readonly type: 'sample'; readonly model: number; readonly step: number; readonly text: string }
   | { readonly type: 'saved'; readonly model: number; readonly files: readonly SavedFile[] }

@@ -1,9 +1,11 @@
 import { RopewalkError } from '../../src/errors.ts';
 import { TEXT_FILE } from '../../src/explore/site.ts';
-import { siteUrl, wasmEngine } from './engine.ts';
+import type { Engine } from '../../src/runtime/engine.ts';
+import { siteUrl } from './engine.ts';
 import { failureOf } from './failure.ts';
+import { beginRun, continueOnWasm } from './train-device.ts';
 import type { TrainMessage, TrainRequest, TrainSettings } from './train-protocol.ts';
-import { PageTraining, prepareText } from './training.ts';
+import { type KeptTraining, PageTraining, prepareText } from './training.ts';
 
 /** The thread that trains: models take turns, step by step, and between two steps it hears what the page wants. */
 
@@ -18,7 +20,7 @@ let trainings: readonly PageTraining[] = [];
 let paused = false;
 let wake = () => {};
 
-async function run({ models, text, steps }: TrainSettings): Promise<void> {
+async function run({ models, text, steps, device: wanted }: TrainSettings): Promise<void> {
   const corpus = await prepareText(text ?? (await builtInText()), (phase) => say({ type: 'phase', phase }));
   const { training, validation, tokenizer, bigram } = corpus;
   say({
@@ -26,21 +28,43 @@ async function run({ models, text, steps }: TrainSettings): Promise<void> {
     ...{ vocabSize: tokenizer.vocabSize, bigram },
   });
   say({ type: 'phase', phase: 'compiling' });
-  const engine = await wasmEngine();
-  const made: PageTraining[] = [];
-  for (const name of models) made.push(await PageTraining.create(engine, name, corpus, steps));
-  trainings = made;
-  say({ type: 'phase', phase: 'training' });
-  const runs = made.map((each, model) => follow(each, model));
+  const begin = async (engine: Engine, from: readonly KeptTraining[] = []) => {
+    const made: PageTraining[] = [];
+    for (const [i, name] of models.entries())
+      made.push(await PageTraining.create(engine, name, corpus, steps, from[i]));
+    return made;
+  };
+  let begun = await beginRun(wanted, begin);
+  for (;;) {
+    trainings = begun.trainings;
+    say({ type: 'device', device: begun.device });
+    try {
+      say({ type: 'phase', phase: 'training' });
+      await trainAll(steps);
+      break;
+    } catch (error) {
+      const kept = trainings.map((each) => each.kept);
+      say({ type: 'phase', phase: 'compiling' });
+      const other = await continueOnWasm(begun, error, (engine) => begin(engine, kept));
+      if (!other) throw error;
+      begun = other;
+      for (const [model, { step }] of kept.entries()) say({ type: 'rewind', model, step });
+    }
+  }
+  say({ type: 'phase', phase: 'done' });
+}
+
+async function trainAll(steps: number): Promise<void> {
+  const runs = trainings.map((each, model) => follow(each, model));
   for (let working = true; working; ) {
     working = false;
     for (const each of runs) working = !(await each.next()).done || working;
     await turn();
   }
-  for (const [model, each] of made.entries()) {
+  for (const [model, each] of trainings.entries()) {
+    await each.keep();
     say({ type: 'sample', model, step: steps, text: await each.sample(steps) });
   }
-  say({ type: 'phase', phase: 'done' });
 }
 
 /** One model's training; every step is a turn. */
@@ -49,7 +73,10 @@ async function* follow(training: PageTraining, model: number): AsyncGenerator<un
   let reported = 0;
   let sampled = performance.now();
   for await (const event of training.trainer.run()) {
-    if (event.type === 'evaluation') say({ type: 'evaluation', model, step: event.step, loss: event.loss });
+    if (event.type === 'evaluation') {
+      say({ type: 'evaluation', model, step: event.step, loss: event.loss });
+      await training.keep();
+    }
     if (event.type !== 'step') continue;
     const { step, tokensPerSecond } = event;
     losses.push(event.loss);
@@ -60,6 +87,7 @@ async function* follow(training: PageTraining, model: number): AsyncGenerator<un
       reported = now;
     }
     if (now - sampled > SAMPLE_MS) {
+      await training.keep();
       say({ type: 'sample', model, step, text: await training.sample(step) });
       sampled = performance.now();
     }
@@ -72,6 +100,8 @@ async function* follow(training: PageTraining, model: number): AsyncGenerator<un
 async function turn(): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 0));
   if (!paused) return;
+  // A device may be gone when the reader comes back.
+  for (const each of trainings) await each.keep();
   say({ type: 'phase', phase: 'paused' });
   await new Promise<void>((resolve) => {
     wake = resolve;

@@ -21,6 +21,8 @@ export interface DecoderDevice {
 
 /** Opens the device of an engine's sessions, if values can stay there. */
 export async function openDevice(engine: Engine, model: CausalLM): Promise<DecoderDevice | undefined> {
+  // A decoder passes values of the host and of the device to one run, which the engine of browsers cannot.
+  if (!engine.writesOutputs) return undefined;
   const memory = await engine.openMemory?.();
   if (!memory) return undefined;
   let store: DeviceRowStore | undefined;

@@ -300,9 +300,9 @@ class Writer implements Emitter {
 
   output(name: string, value: string, tensor: Tensor): void {
     this.#graph.outputs.push(valueInfo(name, tensor));
-    // The engine removes this node, unless others read the value too: a device would copy it.
+    // The operator that computes a value writes the output: an Identity would copy a value that others read too.
     const isComputed = this.#graph.nodes.some(({ output }) => output.includes(value));
-    if (this.dialect === 'webgpu' && isComputed && !this.#renamed.has(value)) this.#renamed.set(value, name);
+    if (isComputed && !this.#renamed.has(value)) this.#renamed.set(value, name);
     else this.#graph.nodes.push(nodeProto('Identity', '', [value], [name], {}));
   }
 

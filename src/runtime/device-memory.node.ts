@@ -76,6 +76,7 @@ export function bindTensors(
 }
 
 class EngineDeviceMemory implements DeviceMemory {
+  readonly canWait = true;
   #byteLength = 0;
   readonly #tensors = new Set<EngineTensorOnDevice>();
   readonly traffic = { written: 0, read: 0 };
@@ -196,6 +197,10 @@ class EngineDeviceMemory implements DeviceMemory {
   read(tensor: DeviceTensor, into: HostArray | Uint16Array): void {
     this.#withHost(tensor, into, (host) => this.#copy(engineValue(tensor), host));
     this.traffic.read += tensor.byteLength;
+  }
+
+  async download(tensor: DeviceTensor, into: HostArray | Uint16Array): Promise<void> {
+    this.read(tensor, into);
   }
 
   copy(from: DeviceTensor, to: DeviceTensor): void {

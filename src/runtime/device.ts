@@ -12,9 +12,11 @@ export interface DeviceTensor {
 
 /**
  * The memory of a device, where values stay between runs. Every run and copy is done in the order of the calls; a
- * read waits for those before it.
+ * read waits for those before it, and throws what went wrong in them.
  */
 export interface DeviceMemory {
+  /** Whether the host can wait for the device, and {@link read} works. A browser cannot: it downloads. */
+  readonly canWait: boolean;
   /** Bytes of all tensors that were allocated and not freed. */
   readonly byteLength: number;
   /** Bytes that were copied to the device, and from it, since it was opened. */
@@ -25,8 +27,10 @@ export interface DeviceMemory {
   view(tensor: DeviceTensor, shape: readonly number[]): DeviceTensor;
   /** Copies an array, of as many elements, to the device. Float16 is given as its bits. */
   write(tensor: DeviceTensor, data: HostArray | Uint16Array): void;
-  /** Copies a tensor from the device into an array of as many elements. */
+  /** Copies a tensor from the device into an array of as many elements, only where the host {@link canWait}. */
   read(tensor: DeviceTensor, into: HostArray | Uint16Array): void;
+  /** The same on every host. What is called meanwhile comes after it. */
+  download(tensor: DeviceTensor, into: HostArray | Uint16Array): Promise<void>;
   /** Copies between tensors of as many elements of the same type. */
   copy(from: DeviceTensor, to: DeviceTensor): void;
   free(tensor: DeviceTensor): void;

@@ -205,6 +205,12 @@ class DirectSession {
   }
 }
 
+/** Sessions that run one after another need memory for activations once. */
+function withSharedArena(options: EngineSessionOptions): EngineSessionOptions {
+  const session = { ...(options.extra?.session ?? {}), use_env_allocators: '1' };
+  return { ...options, extra: { ...options.extra, session } };
+}
+
 /** All sessions; if one cannot be created, the others are released. */
 async function allOrNone(creating: readonly Promise<EngineSession>[]): Promise<EngineSession[]> {
   const created = await Promise.allSettled(creating);
@@ -322,8 +328,11 @@ export function directRuntime(binding: OnnxRuntime):
   ): Promise<EngineSession[]> => {
     const { disable_prepacking } = (options.extra?.session ?? {}) as Record<string, unknown>;
     const isPacked = disable_prepacking !== '1' && providerOf(options) === 'cpu';
+    const chained = models.length > 1;
+    if (chained) library.shareArena();
+    const ownOptions = chained ? withSharedArena(options) : options;
     const openOne = async (model: SessionModel, weights: ProvidedWeights) => {
-      const session = await open(model.bytes, options, weights, device);
+      const session = await open(model.bytes, ownOptions, weights, device);
       if (isPacked) await weights.releasePacked(packs);
       return session;
     };

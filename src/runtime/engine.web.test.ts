@@ -37,5 +37,6 @@ describe('webEngine', () => {
     const engine = webEngine(fakeOrt().ort);
     await expect(createSessions(engine, [model], { weightsFolder: '/weights' })).rejects.toThrow('no folder');
     await expect(createSessions(engine, [model], { profile: 'run' })).rejects.toThrow('no file');
+    expect(() => webEngine(fakeOrt().ort, { precision: 'float16' } as object)).toThrow('computes in float32');
   });
 });

@@ -1,4 +1,5 @@
 /** The engine that runs graphs (ONNX Runtime), and graphs compiled for it. */
+export { DeviceError, type DeviceProblem } from './device-errors.ts';
 export type {
   Engine,
   EngineSession,

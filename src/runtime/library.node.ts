@@ -54,7 +54,9 @@ export const API = {
   releaseIoBinding: [135, 'void', 'void *binding'],
   bindInput: [136, 'void *', 'void *binding, const char *name, void *value'],
   bindOutput: [137, 'void *', 'void *binding, const char *name, void *value'],
+  registerAllocator: [144, 'void *', 'void *env, void *memory, void *arena'],
   addInitializer: [150, 'void *', 'void *options, void *name, void *value'],
+  createArena: [156, 'void *', 'size_t most, int strategy, int chunk, int dead, _Out_ void **arena'],
   addExternalInitializers: [210, 'void *', 'void *options, void *names, void *values, size_t count'],
   appendExecutionProvider: [
     216,
@@ -164,6 +166,9 @@ function openGlibc(koffi: Koffi): Glibc | undefined {
 /** PROT_READ, MAP_SHARED, MADV_DONTNEED */
 const [READ, SHARED, NOT_NEEDED] = [1, 1, 4];
 
+/** kSameAsRequested: how an arena grows. */
+const AS_REQUESTED = 1;
+
 /** Functions that are called in other threads have this much stack; by default it is too small for creating a session. */
 const THREAD_STACK = 2 ** 23;
 
@@ -207,6 +212,7 @@ export class Library {
   readonly cpu: Pointer;
   readonly allocator: Pointer;
   readonly #glibc: Glibc | undefined;
+  #sharesArena = false;
   readonly #createInBackground: BackgroundFunction | undefined;
 
   constructor(
@@ -253,6 +259,19 @@ export class Library {
    */
   trimMemory(): void {
     this.#glibc?.trim(0);
+  }
+
+  /**
+   * Makes an arena that sessions with `session.use_env_allocators` share; otherwise each has one of its own, which keeps
+   * the most that a run ever needed. It grows by what is asked for, not by powers of two.
+   */
+  shareArena(): void {
+    if (this.#sharesArena) return;
+    const { api, env } = this;
+    const memory = this.out((out) => api.createCpuMemoryInfo(1, 0, out));
+    const arena = this.out((out) => api.createArena(0, AS_REQUESTED, -1, -1, out));
+    this.check(api.registerAllocator(env, memory, arena));
+    this.#sharesArena = true;
   }
 
   /**

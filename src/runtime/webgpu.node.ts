@@ -30,7 +30,7 @@ const ON_LINUX =
 
 /** An error of WebGPU with what to do about it, where that is known. */
 export function webgpuError(error: unknown): unknown {
-  return noAdapter(error) ?? noKernel(error) ?? deviceError(error);
+  return noAdapter(error) ?? deviceError(error);
 }
 
 /**
@@ -42,15 +42,6 @@ export function isSoftwareWebgpu(): boolean | undefined {
   const { VK_ICD_FILENAMES = '', VK_DRIVER_FILES = VK_ICD_FILENAMES } = process.env;
   if (/swiftshader|lvp|llvmpipe/i.test(VK_DRIVER_FILES)) return true;
   return !['/dev/dri', '/dev/nvidia0', '/dev/nvidiactl', '/dev/dxg'].some((path) => existsSync(path));
-}
-
-/** See `SessionSettings.onDeviceOnly`. */
-function noKernel(error: unknown): RopewalkError | undefined {
-  if (!(error instanceof Error) || !error.message.includes('fallback to CPU EP')) return undefined;
-  return new RopewalkError(
-    said`an operator of the model or of its loss has no kernel on this device; run on the CPU (${option('device', 'cpu')}).`,
-    { cause: error },
-  );
 }
 
 function noAdapter(error: unknown): RopewalkError | undefined {

@@ -2,6 +2,7 @@ import type { BatchSource, TrainingRows } from '../batches.ts';
 import { RopewalkError } from '../errors.ts';
 import { NotFiniteError } from './finite.ts';
 import type { Learner } from './learner.ts';
+import { LossScaleError } from './loss-scale.ts';
 import type { Optimizer } from './optimizers/optimizer.ts';
 
 export interface RateSearch {
@@ -50,9 +51,11 @@ export async function* searchRate(
     try {
       ({ loss } = await learner.step(batches, { optimizer, learningRate, clip }));
     } catch (error) {
-      if (error instanceof NotFiniteError) return; // far beyond a usable rate
+      if (error instanceof NotFiniteError || error instanceof LossScaleError) return; // far beyond a usable rate
       throw error;
     }
+    // A step that float16 does not hold was skipped.
+    if (!Number.isFinite(loss)) return;
     mean = KEEP * mean + (1 - KEEP) * loss;
     const smoothed = mean / (1 - KEEP ** (step + 1));
     yield { learningRate, loss, smoothed };

@@ -22,6 +22,7 @@ export {
 } from './graph.ts';
 export { type GuardSettings, type GuardState, LossGuard } from './guard.ts';
 export type { Learner, StepResult, TrainedParameter, UpdateSettings } from './learner.ts';
+export { createLearnerOptimizer } from './learner-optimizer.ts';
 export { crossEntropy, headChunk, type Loss, type LossGraph, type LossInputs } from './loss.ts';
 export type { MemoryEstimate } from './memory.ts';
 export {

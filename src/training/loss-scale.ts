@@ -9,6 +9,9 @@ export interface LossScaleState {
   readonly skipped: number;
 }
 
+/** No factor makes gradients finite. */
+export class LossScaleError extends RopewalkError {}
+
 const START: LossScaleState = { factor: 65_536, good: 0, skipped: 0 };
 /** The factor doubles after so many steps with finite gradients. */
 const GROWTH_INTERVAL = 2000;
@@ -31,14 +34,14 @@ export class LossScale {
    * Called once a step.
    *
    * @param finite whether all gradients were finite.
-   * @throws RopewalkError after too many steps in a row with others.
+   * @throws LossScaleError after too many steps in a row with others.
    */
   update(finite: boolean): void {
     const { factor, good, skipped } = this.#state;
     if (!finite) {
       this.#state = { factor: factor / 2, good: 0, skipped: skipped + 1 };
       if (skipped + 1 < MOST_SKIPPED) return;
-      throw new RopewalkError(
+      throw new LossScaleError(
         said`${MOST_SKIPPED} steps in a row had a loss or gradients that float16 does not hold, whatever they were scaled by; train in float32 (${option('precision', 'float32')}).`,
       );
     }

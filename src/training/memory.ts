@@ -6,7 +6,9 @@ import { emitModel } from '../onnx/emit.ts';
 import type { Precision } from '../runtime/devices.ts';
 import { backwardGraph, forwardGraph, keepingGraphs, modelPieces, type Piece } from './blocks/block-graph.ts';
 import { KEPT_BYTES, vocabularyChunk } from './blocks/block-head-chunks.ts';
+import { rowsAtATime } from './blocks/block-head-rows.ts';
 import { type ChunkParts, chunkGradientGraph, chunkLossGraph } from './blocks/head-chunk-graphs.ts';
+import { rowsGradientGraph } from './blocks/head-rows-graph.ts';
 import { type MemoryMode, usesWholeGraph } from './create-learner.ts';
 import { lossInputs, type SequenceShape, trainingGraph } from './graph.ts';
 import { crossEntropy, type Loss } from './loss.ts';
@@ -221,7 +223,7 @@ function stageBytes(piece: Piece, names: readonly string[], keeps: boolean): Sta
   };
 }
 
-/** Logits of a chunk and what is computed of them, in each pass; or those of the whole vocabulary, if few enough to keep. */
+/** Logits of some rows, or of a chunk in each pass, and what is computed of them; or those of the whole vocabulary, if few enough to keep. */
 function headBytes(parts: ChunkParts, memory: MemoryMode, loss: Loss, given?: number): number {
   const { model, rows, width } = parts;
   const vocabSize = model.head.weight.shape[0]!;
@@ -232,6 +234,9 @@ function headBytes(parts: ChunkParts, memory: MemoryMode, loss: Loss, given?: nu
   }
   const all = 4 * rows * vocabSize;
   const keeps = memory === 'fast' && all <= KEPT_BYTES;
+  if (given === undefined && !keeps) {
+    return peaksOf([rowsGradientGraph(parts, rowsAtATime(rows, vocabSize))]);
+  }
   const last = vocabSize % chunk;
   const passes = [...new Set([chunk, ...(last > 0 ? [last] : [])])].flatMap((size) => [
     chunkLossGraph(parts, size, keeps),

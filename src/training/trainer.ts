@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import type { BatchSource, TrainingRows } from '../batches.ts';
-import { RopewalkError } from '../errors.ts';
+import { RopewalkError, said } from '../errors.ts';
 import { count, notNegative, OptionError, parseOptions, wholeNumber } from '../options.ts';
 import { firstNotFiniteArray, NotFiniteError } from './finite.ts';
 import { LossGuard } from './guard.ts';
 import type { Learner, StepResult } from './learner.ts';
 import { type NewRowsPhase, newRowsOf } from './new-rows.ts';
+import { isOnDevice } from './on-device/device-optimizer.ts';
 import type { Optimizer } from './optimizers/optimizer.ts';
 import { Pace } from './runs/pace.ts';
 import { createSchedule, type Schedule, type ScheduleSettings, scheduleSettings } from './schedule.ts';
@@ -130,6 +131,13 @@ export class Trainer {
     };
   }
 
+  /** The same for saving: where the host cannot wait for a device, the optimizer's arrays are copied from there. */
+  async stateToSave(): Promise<TrainerState> {
+    const { optimizer } = this.#parts;
+    const state = this.state();
+    return isOnDevice(optimizer) ? { ...state, optimizer: await optimizer.stateToSave() } : state;
+  }
+
   /** @param signal ends training after the current step, with a last checkpoint. */
   async *run(signal?: AbortSignal): AsyncGenerator<TrainEvent, void> {
     const settings = this.#settings;
@@ -208,7 +216,7 @@ export class Trainer {
   /** The moment to save, unless the weights or their loss are not finite: those do not replace good ones. */
   async *#checkpoint(last: boolean): AsyncGenerator<TrainEvent, void> {
     const { learner } = this.#parts;
-    const state = this.state();
+    const state = await this.stateToSave();
     const bad = firstNotFiniteArray(await learner.values()) ?? firstNotFiniteArray(momentsOf(state));
     if (bad !== undefined) throw await this.#stopped(`${bad} is not finite after this step`);
     if (this.#lastEvaluation !== this.#step && this.#lastBatches.length > 0) {
@@ -270,9 +278,7 @@ export class Trainer {
     } catch (error) {
       if (!(error instanceof RopewalkError)) throw error;
       if (error instanceof NotFiniteError) throw await this.#stopped(error.message, batches, this.#step + 1);
-      throw new RopewalkError(`training stopped at step ${this.#step + 1}: ${error.message}`, {
-        cause: error,
-      });
+      throw new RopewalkError(said`training stopped at step ${this.#step + 1}: ${error}`, { cause: error });
     }
   }
 }

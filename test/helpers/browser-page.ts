@@ -2,7 +2,9 @@
  * The program of the page that test/browser.test.ts opens: what a site would write, with Ropewalk's core and
  * onnxruntime-web alone. Each function takes a reference case by name and returns what it computed.
  */
+
 import { checkpoint, families, files, generation, type onnx, runtime, training } from '../../src/core.ts';
+import { compareTraining, type TrainingCase } from './training-beside.ts';
 
 const webgpu = location.search === '?webgpu';
 const ort = await (webgpu ? import('onnxruntime-web/webgpu') : import('onnxruntime-web/wasm'));
@@ -112,6 +114,18 @@ async function taps(name: string, ids: number[], options: generation.TapOptions)
   return { loss: result.loss, values: plain(result.values), gradients: plain(result.gradients) };
 }
 
-const page = { gradients, curve, logits, taps };
+/** Trains on WebGPU beside WebAssembly, and returns what `compareTraining` reports. */
+async function trainBeside(given: TrainingCase, steps: number): Promise<Record<string, number | boolean>> {
+  const wasm = await import('onnxruntime-web/wasm');
+  wasm.env.wasm.wasmPaths = '/ort/';
+  const cpu = runtime.webEngine(wasm, { threads: 1 });
+  const found: Record<string, number | boolean> = {};
+  await compareTraining({ cpu, device: engine }, given, steps, (check, value) => {
+    found[check.slice(check.indexOf(': ') + 2)] = value;
+  });
+  return found;
+}
+
+const page = { gradients, curve, logits, taps, trainBeside };
 export type BrowserPage = typeof page;
 (globalThis as { ropewalk?: BrowserPage }).ropewalk = page;

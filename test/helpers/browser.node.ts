@@ -1,9 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
-import { extname, join, normalize } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { dirname, extname, join, normalize } from 'node:path';
 import { chromium } from 'playwright-core';
+
+/** The project's root, also from a program that has this in it: where the packages lie. */
+export const root = join(dirname(createRequire(import.meta.url).resolve('vite/package.json')), '../..');
 
 /** Where Chromium or Chrome usually is; CHROMIUM_PATH comes first. Undefined where there is none. */
 export function findChromium(): string | undefined {
@@ -34,13 +37,13 @@ const HTML = `<!doctype html><meta charset="utf-8"><title>Ropewalk</title><link 
 
 /** Serves the page's program, onnxruntime-web and the reference cases on this machine's loopback address alone. */
 async function serve(program: string) {
-  const folders = { '/ort/': '../../node_modules/onnxruntime-web/dist/', '/reference/': '../reference/' };
+  const folders = { '/ort/': 'node_modules/onnxruntime-web/dist', '/reference/': 'test/reference' };
   const content = (path: string) => {
     if (path === '/index.html') return HTML;
     if (path === '/page.js') return program;
     for (const [prefix, folder] of Object.entries(folders)) {
       if (!path.startsWith(prefix)) continue;
-      const file = fileURLToPath(new URL(folder + path.slice(prefix.length), import.meta.url));
+      const file = join(root, folder, path.slice(prefix.length));
       if (existsSync(file)) return readFileSync(file);
     }
     return undefined;

@@ -163,17 +163,28 @@ async function compare(
     const learningRate = [1e-3, 2e-3, 0.5e-3, 1e-3][step]!;
     // One step is not clipped.
     for (const { gradient } of all) gradient.set(normal(random, gradient.length, step === 2 ? 1e-5 : 0.3));
-    for (const [i, { gradient }] of parameters.entries()) write(memory, gradient, all[i]!.gradient);
+    // In one step, the loss is scaled; its norm is that of the unscaled gradients.
+    const lossScale = step === 3 ? 65_536 : 1;
+    for (const [i, { gradient }] of parameters.entries()) {
+      write(
+        memory,
+        gradient,
+        all[i]!.gradient.map((x) => lossScale * x),
+      );
+    }
     // In one step, one of the sets is not updated: step counts then differ.
     for (const set of step === 1 ? sets.slice(1) : sets) {
       const updated = all.filter(({ name }) => set.includes(name));
       const norm = globalNorm(updated.map(({ gradient }) => gradient));
       const gradientScale = clipCoefficient(norm, CLIP);
       cpu.step(updated, { learningRate, gradientScale });
-      const measured = device.measure(set, CLIP);
+      const measured = device.measure(set, CLIP, lossScale);
       device.update(set, { learningRate, scale: measured.scale });
       normError = Math.max(normError, Math.abs(read(memory, [measured.norm])[0]! / norm - 1));
-      scaleError = Math.max(scaleError, Math.abs(read(memory, [measured.scale])[0]! / gradientScale - 1));
+      scaleError = Math.max(
+        scaleError,
+        Math.abs((lossScale * read(memory, [measured.scale])[0]!) / gradientScale - 1),
+      );
     }
     const values = parameters.map(({ value }) => read(memory, value));
     const errors = values.map((x, i) => changeError(x, all[i]!.value, first[i]!, step + 1));

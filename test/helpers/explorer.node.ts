@@ -1,16 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { findContent } from '../../src/explore/content.node.ts';
 import { type SiteFile, siteFiles } from '../../src/explore/files.node.ts';
 import { serveSite } from '../../src/explore/serve.node.ts';
-import { SOFTWARE_WEBGPU, SWITCHES } from './browser.node.ts';
-
-/** The project's root, also from a benchmark that has this in it: where the packages lie. */
-const root = join(dirname(createRequire(import.meta.url).resolve('vite/package.json')), '../..');
+import { root, SOFTWARE_WEBGPU, SWITCHES } from './browser.node.ts';
 
 /** Where screenshots are kept: outside of version control. */
 const SCREENSHOTS = join(root, 'coverage/explorer');

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import type { TrainingRows } from '../../src/batches.ts';
 import { openModel, readWeights } from '../../src/checkpoint/load.node.ts';
 import { openSafetensors } from '../../src/checkpoint/safetensors/safetensors-file.ts';
@@ -17,14 +16,17 @@ const OPTIONS = { beta1: 0.9, beta2: 0.95, weightDecay: 0.1 };
 /** Small enough that no step of these curves is skipped, as in `half.json`. */
 const FACTOR = 1024;
 
-/** Trains a reference case in float16 on a device, and reports how far it is from float32. */
+/**
+ * Trains a reference case in float16 on a device, and reports how far it is from float32.
+ *
+ * @param path a folder of test/reference.
+ */
 export async function halfCurve(
   engine: Engine,
-  name: string,
+  path: string,
   memory: MemoryMode,
   report: (check: string, value: unknown) => void,
 ): Promise<void> {
-  const path = fileURLToPath(new URL(`../reference/${name}`, import.meta.url));
   const { curve } = JSON.parse(readFileSync(`${path}/expected.json`, 'utf8')) as {
     curve: { losses: number[]; grad_norms: number[] };
   };

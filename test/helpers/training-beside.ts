@@ -86,11 +86,12 @@ export async function compareTraining(
     held.push(device.byteLength);
     worst = Math.max(worst, Math.abs(got.loss - right.loss));
     worstNorm = Math.max(worstNorm, Math.abs(got.gradientNorm / right.gradientNorm - 1));
-    if (step === steps - 2) saved = { weights: copies(learner.values()), state: copyOf(optimizer.state()) };
+    if (step === steps - 2)
+      saved = { weights: copies(await learner.values()), state: copyOf(await optimizer.stateToSave()) };
   }
   report(`${label}: loss`, worst);
   report(`${label}: norm`, worstNorm);
-  report(`${label}: weights`, difference(expected.values(), learner.values()));
+  report(`${label}: weights`, difference(expected.values(), await learner.values()));
   const perRow = packed ? 5 : 3;
   report(`${label}: bytes beyond ids and masks`, bytes - 4 * perRow * accumulate * SHAPE.batch * SHAPE.seq);
   report(
@@ -106,17 +107,17 @@ export async function compareTraining(
   report(`${label}: held-out loss`, Math.abs(got - right));
 
   // Resumed from its state before the last step, in a learner of its own.
-  const finished = copies(learner.values());
+  const finished = copies(await learner.values());
   await optimizer.release();
   await learner.release();
   ({ learner, optimizer, device } = await make(saved!.weights, saved!.state));
   const last = Array.from({ length: accumulate }, (_, i) => rows((steps - 1) * accumulate + i, packed));
   await learner.step(last, { ...settings, optimizer });
-  report(`${label}: resumed`, sameBits(finished, learner.values()));
+  report(`${label}: resumed`, sameBits(finished, await learner.values()));
 
-  const kept = copies(learner.values());
+  const kept = copies(await learner.values());
   const refused = await learner.step(last, { ...settings, optimizer, accept: () => false });
-  report(`${label}: refused`, !refused.updated && sameBits(kept, learner.values()));
+  report(`${label}: refused`, !refused.updated && sameBits(kept, await learner.values()));
   await optimizer.release();
   await learner.release();
   await expected.release();

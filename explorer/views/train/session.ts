@@ -2,6 +2,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { Failure } from '../../worker/failure.ts';
 import type {
   SavedFile,
+  TrainDevice,
   TrainMessage,
   TrainPhase,
   TrainRequest,
@@ -26,6 +27,8 @@ export interface TrainingState {
     | { readonly tokens: number; readonly vocabSize: number; readonly bigram: number }
     | undefined;
   readonly models: readonly ModelProgress[];
+  /** Undefined until the first step. */
+  readonly device: TrainDevice | undefined;
   readonly error: Failure | undefined;
 }
 
@@ -55,7 +58,7 @@ class TrainingSession {
     worker.onerror = (event) => this.#hear({ type: 'failed', message: event.message, kind: 'unexpected' });
     const fresh = { step: 0, tokensPerSecond: 0, losses: [], evaluations: [], sample: undefined };
     this.#change({
-      ...{ settings, phase: 'tokenizer', corpus: undefined, error: undefined },
+      ...{ settings, phase: 'tokenizer', corpus: undefined, device: undefined, error: undefined },
       models: settings.models.map((name) => ({ name, ...fresh })),
     });
     this.#send({ type: 'start', settings });
@@ -89,6 +92,17 @@ class TrainingSession {
         break;
       case 'corpus':
         this.#change({ ...state, corpus: message });
+        break;
+      case 'device':
+        this.#change({ ...state, device: message.device });
+        break;
+      case 'rewind':
+        this.#model(message.model, (before) => ({
+          ...before,
+          step: message.step,
+          losses: before.losses.slice(0, message.step),
+          evaluations: before.evaluations.filter(({ step }) => step <= message.step),
+        }));
         break;
       case 'failed':
         this.#change({ ...state, phase: 'done', error: message });

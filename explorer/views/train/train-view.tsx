@@ -5,7 +5,7 @@ import { failureText, useApp } from '../../app/context.ts';
 import { numberParam } from '../../app/route.ts';
 import { Choice } from '../../ui/choice.tsx';
 import { Slider } from '../../ui/slider.tsx';
-import { USUAL_STEPS } from '../../worker/train-protocol.ts';
+import { TRAIN_DEVICES, USUAL_STEPS } from '../../worker/train-protocol.ts';
 import { LossPlot } from './loss-plot.tsx';
 import { Progress } from './progress.tsx';
 import { session, useTraining } from './session.ts';
@@ -31,17 +31,19 @@ export function TrainView() {
   const family = families.find(({ name }) => name === params.get('family')) ?? families.find(isDefault)!;
   const exchange = params.get('exchange') ?? '';
   const source = params.get('source') === 'own' ? 'own' : 'builtIn';
+  const device = TRAIN_DEVICES.find((name) => name === params.get('device')) ?? 'auto';
   const steps = numberParam(params, 'steps', 20, 4000) ?? USUAL_STEPS;
   const [text, setText] = useState('');
   const state = useTraining();
   const familyId = useId();
   const exchangeId = useId();
   const textId = useId();
+  const deviceId = useId();
   const running = state !== undefined && state.phase !== 'done' && state.phase !== 'paused';
   const start = () => {
     const plain = `${family.name}/tiny`;
     const models = exchange === '' ? [plain] : [plain, `${plain}+${exchange}`];
-    session.start({ models, steps, ...(source === 'own' && { text }) });
+    session.start({ models, steps, device, ...(source === 'own' && { text }) });
   };
   return (
     <>
@@ -104,6 +106,22 @@ export function TrainView() {
           value={source}
           onChange={(value) => setParams({ source: value === 'own' ? 'own' : null })}
         />
+        <div class="field">
+          <label for={deviceId}>{words.device}</label>
+          <select
+            id={deviceId}
+            value={device}
+            onChange={({ currentTarget: { value } }) =>
+              setParams({ device: value === 'auto' ? null : value })
+            }
+          >
+            {TRAIN_DEVICES.map((name) => (
+              <option key={name} value={name}>
+                {words.devices[name]}
+              </option>
+            ))}
+          </select>
+        </div>
         {source === 'own' && (
           <div class="field wide">
             <label for={textId}>{words.paste}</label>
@@ -137,6 +155,11 @@ export function TrainView() {
             {words.phases[state.phase]}
             {state.corpus && ` · ${words.corpus(whole(state.corpus.tokens), state.corpus.vocabSize)}`}
           </p>
+          {state.device && (
+            <p class="soft device" role="status">
+              {words.trainsOn(state.device)}
+            </p>
+          )}
           {state.error && (
             <p class="error" role="alert">
               <strong>{t.shell.failed}.</strong> {failureText(t, state.error)}

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { FileSource } from '../../files/file.node.ts';
+import { BLOCK_TYPES } from '../../kernels/unpack-kernels.ts';
 import { quantizeMatrix } from '../../onnx/quantize.ts';
 import { newQuantizedArrays, type QuantizedArrays } from '../../onnx/weights.ts';
 import { Random } from '../../random.ts';
@@ -11,6 +12,7 @@ import { LAYOUTS, type QuantizedGgmlType } from '../gguf/reading/blocks.ts';
 import { dequantize } from '../gguf/reading/dequantize.ts';
 import { toQuantizedMatrix } from '../gguf/reading/matrix.ts';
 import { GGML_TYPES } from '../gguf/types.ts';
+import { Helper } from './helper.node.ts';
 import { RowThreads } from './row-threads.node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-rows-'));
@@ -181,6 +183,24 @@ describe('RowThreads', () => {
     expect(isSame(await interrupted, expected)).toBe(true);
     expect(isSame(await pool.quantize(stored, form), expected)).toBe(true);
     pool.close();
+  });
+
+  it('has helpers that do the work', async () => {
+    const { bytes, stored } = await blocksOf('Q8_0', 300, 512, 81);
+    const { matrix } = toQuantizedMatrix('Q8_0', bytes, 300, 512);
+    const target = onSharedMemory(matrix);
+    const [taken, finished] = [
+      new Int32Array(new SharedArrayBuffer(4)),
+      new Uint8Array(new SharedArrayBuffer(3)),
+    ];
+    const helper = new Helper();
+    await stored.source.lend((file) => {
+      const where = { file, offset: 12, stored: BLOCK_TYPES.Q8_0, rows: 300, columns: 512, batchRows: 100 };
+      return helper.work({ ...where, form: undefined, places: undefined, taken, finished }, target, 7);
+    });
+    helper.end();
+    expect([...finished]).toEqual([7, 7, 7]);
+    expect(isSame(target, matrix)).toBe(true);
   });
 
   it('keeps a file open until it is read', async () => {

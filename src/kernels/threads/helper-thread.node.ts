@@ -1,8 +1,9 @@
 import { Worker } from 'node:worker_threads';
 
-/** A thread that runs a program for every message that it gets. It keeps no process alive while it has nothing to do. */
+/** A thread that runs a program for every message that it gets. It keeps no process alive while nobody waits for it. */
 export class HelperThread {
   readonly #worker: Worker | undefined;
+  #done: () => void = () => {};
   /** False if the thread could not be started, or has ended. */
   isAlive = true;
 
@@ -20,9 +21,11 @@ export class HelperThread {
       this.isAlive = false;
       return;
     }
+    this.#worker.on('message', () => this.#done());
     for (const event of ['error', 'exit']) {
       this.#worker.on(event, () => {
         this.isAlive = false;
+        this.#done();
       });
     }
     this.#worker.unref();
@@ -32,9 +35,22 @@ export class HelperThread {
     if (this.isAlive) this.#worker!.postMessage(message);
   }
 
+  /** Posts a message, and resolves when the program answers it, or the thread has ended. */
+  answer(message: unknown): Promise<void> {
+    if (!this.isAlive) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#worker!.ref();
+      this.#done = () => {
+        this.#worker!.unref();
+        resolve();
+      };
+      this.post(message);
+    });
+  }
+
   end(): void {
     if (!this.isAlive) return;
     this.isAlive = false;
-    void this.#worker?.terminate();
+    void this.#worker!.terminate();
   }
 }

@@ -1,4 +1,4 @@
-import { type BpeTables, tablesOf } from '../tables/bpe-tables.ts';
+import { tablesOf } from '../tables/bpe-tables.ts';
 import { isText, type ModelFields, quoted } from './fields.ts';
 import { RankTable } from './rank-table.ts';
 import type { Vocabulary } from './vocabulary.ts';
@@ -29,8 +29,8 @@ export class Merges {
    */
   static read(fields: ModelFields, vocabulary: Vocabulary, prefix: string): Merges {
     const tables = tablesOf(fields.json);
-    const merged = tables && prefix === '' ? mergedTokens(tables) : undefined;
-    return merged ? new Merges(tables!.pairs, merged) : Merges.#parse(fields, vocabulary, prefix);
+    if (tables?.merged && prefix === '') return new Merges(tables.pairs, tables.merged);
+    return Merges.#parse(fields, vocabulary, prefix);
   }
 
   static #parse(fields: ModelFields, vocabulary: Vocabulary, prefix: string): Merges {
@@ -72,18 +72,6 @@ export class Merges {
   merged(rank: number): number {
     return this.#merged[rank]!;
   }
-}
-
-/** The token that each merge results in; undefined if the vocabulary lacks one. */
-function mergedTokens({ vocabulary, pairs }: BpeTables): Int32Array | undefined {
-  const merged = new Int32Array(pairs.length >> 1);
-  let last = -1;
-  for (let rank = 0; rank < merged.length; rank++) {
-    last = vocabulary.join(pairs[2 * rank]!, pairs[2 * rank + 1]!, last);
-    if (last < 0) return undefined;
-    merged[rank] = last;
-  }
-  return merged;
 }
 
 /** The first line of a merges.txt, which old files copied into their merges. */

@@ -35,12 +35,13 @@ describe('pairs of ids from scores', () => {
     ['often the same', tokens.map(() => random.nextInt(30))],
     ['all the same', tokens.map(() => 0)],
   ])('are the merges of mergesFromScores: scores %s', (_, scores) => {
-    const pairs = pairsFromScores(tableOf(tokens), types, scores);
+    const { pairs, merged } = pairsFromScores(tableOf(tokens), types, scores);
     const texts = Array.from({ length: pairs.length / 2 }, (_, rank) => [
       tokens[pairs[2 * rank]!]!,
       tokens[pairs[2 * rank + 1]!]!,
     ]);
     expect(texts.length).toBeGreaterThan(1000);
     expect(texts).toEqual(mergesFromScores(tokens, types, scores, ids));
+    expect(Array.from(merged, (id) => tokens[id])).toEqual(texts.map((pair) => pair.join('')));
   });
 });

@@ -1,8 +1,16 @@
 import type { TokenTable } from '../tables/token-table.ts';
 import { CONTROL } from './token-types.ts';
 
+/** Merges as ids. */
+export interface ScoredPairs {
+  /** The left and right token ids of each rank. */
+  readonly pairs: Int32Array;
+  /** The token that each rank forms. */
+  readonly merged: Int32Array;
+}
+
 /**
- * The merges of `mergesFromScores` as the left and right ids of each rank, without a text being made.
+ * The merges of `mergesFromScores`, without a text being made.
  *
  * @param vocabulary tokens with their positions as ids
  */
@@ -10,7 +18,7 @@ export function pairsFromScores(
   vocabulary: TokenTable,
   types: ArrayLike<number>,
   scores: ArrayLike<number>,
-): Int32Array {
+): ScoredPairs {
   const order = byScore(vocabulary.size, types, scores);
   const pairs = new Pairs(2 * vocabulary.size);
   for (let from = 0, to: number; from < order.length; from = to) {
@@ -19,7 +27,8 @@ export function pairsFromScores(
     if (to === from + 1) {
       const start = pairs.count;
       // Longer left parts come first.
-      vocabulary.eachCut(order[from]!, (left, right) => pairs.push(left, right));
+      const id = order[from]!;
+      vocabulary.eachCut(id, (left, right) => pairs.push(left, right, id));
       pairs.reverse(start);
     } else sameScore(vocabulary, order.subarray(from, to), pairs);
   }
@@ -53,30 +62,32 @@ function sameScore(vocabulary: TokenTable, ids: Uint32Array, pairs: Pairs): void
       a.left - b.left ||
       a.right - b.right,
   );
-  for (const { left, right } of cuts) pairs.push(left, right);
+  for (const { left, right, id } of cuts) pairs.push(left, right, id);
 }
 
 /** A growing list of pairs. */
 class Pairs {
   #ids: Int32Array;
+  #merged: Int32Array;
   count = 0;
 
   constructor(capacity: number) {
     this.#ids = new Int32Array(2 * capacity + 64);
+    this.#merged = new Int32Array(capacity + 32);
   }
 
-  push(left: number, right: number): void {
-    const at = 2 * this.count++;
-    if (at === this.#ids.length) {
-      const larger = new Int32Array(2 * at);
-      larger.set(this.#ids);
-      this.#ids = larger;
+  push(left: number, right: number, merged: number): void {
+    const at = this.count++;
+    if (at === this.#merged.length) {
+      this.#ids = doubled(this.#ids);
+      this.#merged = doubled(this.#merged);
     }
-    this.#ids[at] = left;
-    this.#ids[at + 1] = right;
+    this.#ids[2 * at] = left;
+    this.#ids[2 * at + 1] = right;
+    this.#merged[at] = merged;
   }
 
-  /** Reverses the pairs from `start` on. */
+  /** Reverses the pairs from `start` on, which form the same token. */
   reverse(start: number): void {
     const ids = this.#ids;
     for (let a = 2 * start, b = 2 * this.count - 2; a < b; a += 2, b -= 2) {
@@ -88,7 +99,13 @@ class Pairs {
     }
   }
 
-  all(): Int32Array {
-    return this.#ids.slice(0, 2 * this.count);
+  all(): ScoredPairs {
+    return { pairs: this.#ids.slice(0, 2 * this.count), merged: this.#merged.slice(0, this.count) };
   }
+}
+
+function doubled(array: Int32Array): Int32Array {
+  const larger = new Int32Array(2 * array.length);
+  larger.set(array);
+  return larger;
 }

@@ -6,6 +6,8 @@ export interface BpeTables {
   readonly vocabulary: TokenTable;
   /** The left and right token ids of each merge. */
   readonly pairs: Int32Array;
+  /** The id of the token that each merge forms; undefined if the vocabulary lacks one. */
+  readonly merged: Int32Array | undefined;
   /** Whether the file writes a merge as one text, `"a b"`. */
   readonly asTexts: boolean;
 }

@@ -1,4 +1,5 @@
-import { hashByte, writeCodePoint } from './token-table.ts';
+import { hashByte } from './token-table.ts';
+import { writeCodePoint } from './utf8-bytes.ts';
 
 /** Thrown where JSON is not in the plain form that is read here; the reader of any JSON then decides. */
 export class NotPlain extends Error {}

@@ -2,6 +2,7 @@ import { MAX_TOKEN_ID } from '../models/vocabulary.ts';
 import { isObject, type JsonObject } from '../tokenizer-schema.ts';
 import { type BpeTables, modelWithTables } from './bpe-tables.ts';
 import { JsonBytes, NotPlain } from './json-bytes.ts';
+import { MergeList } from './merge-list.ts';
 import { type TokenTable, TokenTableBuilder } from './token-table.ts';
 
 /** Files below this are read as fast by `JSON.parse`. */
@@ -75,7 +76,7 @@ function eachField(json: JsonBytes, read: (name: string) => void): void {
 function scanModel(json: JsonBytes): { values: BpeTables; ranges: Range[] } {
   const ranges: Range[] = [];
   let vocabulary: TokenTable | undefined;
-  let merges: { pairs: Int32Array; asTexts: boolean } | undefined;
+  let merges: ScannedMerges | undefined;
   eachField(json, (name) => {
     const start = json.at;
     if (name === 'vocab' && !vocabulary) vocabulary = scanVocabulary(json);
@@ -106,11 +107,12 @@ function scanVocabulary(json: JsonBytes): TokenTable {
   return table;
 }
 
-function scanMerges(json: JsonBytes, vocabulary: TokenTable): { pairs: Int32Array; asTexts: boolean } {
+type ScannedMerges = Pick<BpeTables, 'pairs' | 'merged' | 'asTexts'>;
+
+function scanMerges(json: JsonBytes, vocabulary: TokenTable): ScannedMerges {
   json.expect(OPEN_LIST);
   const asTexts = json.peek() === QUOTE;
-  let pairs = new Int32Array(2 ** 18);
-  let count = 0;
+  const merges = new MergeList(vocabulary);
   const id = () => {
     const { text, start, end } = json;
     const found = vocabulary.find(text, start, end, json.hash);
@@ -120,31 +122,31 @@ function scanMerges(json: JsonBytes, vocabulary: TokenTable): { pairs: Int32Arra
     return found;
   };
   do {
-    if (count + 2 > pairs.length) {
-      const larger = new Int32Array(2 * pairs.length);
-      larger.set(pairs);
-      pairs = larger;
-    }
     if (asTexts) {
       json.expect(QUOTE);
       if (json.bytes[json.at] === VERSION[0] && VERSION.every((byte, i) => json.bytes[json.at + i] === byte))
         throw new NotPlain();
       json.rest(SPACE);
-      pairs[count++] = id();
-      json.rest(QUOTE);
-      pairs[count++] = id();
     } else {
       json.expect(OPEN_LIST);
       json.string();
-      pairs[count++] = id();
+    }
+    const left = id();
+    const { text, start, end } = json;
+    if (asTexts) json.rest(QUOTE);
+    else {
       if (!json.more(CLOSE_LIST)) throw new NotPlain();
       json.string();
-      pairs[count++] = id();
-      if (json.more(CLOSE_LIST)) throw new NotPlain();
     }
+    const right = id();
+    // A text with escapes is not in the file as it is.
+    const inFile = text === json.bytes && json.text === json.bytes;
+    if (inFile) merges.add(left, right, json.bytes, start, end, json.start, json.end);
+    else merges.add(left, right);
+    if (!asTexts && json.more(CLOSE_LIST)) throw new NotPlain();
   } while (json.more(CLOSE_LIST));
-  if (count > 2 * MAX_MERGES) throw new NotPlain();
-  return { pairs: pairs.slice(0, count), asTexts };
+  if (merges.count > MAX_MERGES) throw new NotPlain();
+  return { pairs: merges.pairs, merged: merges.merged, asTexts };
 }
 
 /** The text of a file, with {@link VALUE} in place of some ranges. */

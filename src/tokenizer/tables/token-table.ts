@@ -1,7 +1,7 @@
+import { codePointAt, encodeInto, textOf } from './utf8-bytes.ts';
+
 /** Hashes are numbers in this base modulo 2^32, so that those of a token's parts follow from those of its prefixes. */
 const BASE = 0x01000193;
-
-const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** The numbers of a token's record. */
 const HASH = 0;
@@ -174,6 +174,27 @@ export class TokenTable {
     return 4 * this.#places[id]! - 4;
   }
 
+  /** Whether the token of an id is the bytes `[leftStart, leftEnd)` followed by `[rightStart, rightEnd)`. */
+  isJoined(
+    id: number,
+    bytes: Uint8Array,
+    leftStart: number,
+    leftEnd: number,
+    rightStart: number,
+    rightEnd: number,
+  ): boolean {
+    if (id < 0 || id >= this.#places.length) return false;
+    const at = this.#at(id);
+    const leftLength = leftEnd - leftStart;
+    const rightLength = rightEnd - rightStart;
+    if (at < 0 || this.#records[at + LENGTH] !== leftLength + rightLength) return false;
+    const start = this.#records[at + START]!;
+    return (
+      this.#equal(start, bytes, leftStart, leftLength) &&
+      this.#equal(start + leftLength, bytes, rightStart, rightLength)
+    );
+  }
+
   /** The id of the token that two tokens form; -1 if there is none. @param guess tried first, and the next id */
   join(left: number, right: number, guess: number): number {
     const records = this.#records;
@@ -320,61 +341,4 @@ function grown<T extends Uint8Array | Int32Array>(array: T, length: number): T {
   const larger = new (array.constructor as new (length: number) => T)(length);
   larger.set(array);
   return larger;
-}
-
-/** Most tokens are ASCII, for which a decoder's call takes longer than the text. */
-function textOf(bytes: Uint8Array, start: number, end: number): string {
-  let text = '';
-  for (let at = start; at < end; at++) {
-    if (bytes[at]! >= 0x80) return decoder.decode(bytes.subarray(start, end));
-    text += String.fromCharCode(bytes[at]!);
-  }
-  return text;
-}
-
-/** The character at a place of valid UTF-8. */
-function codePointAt(bytes: Uint8Array, at: number): number {
-  const first = bytes[at]!;
-  const low = (ahead: number) => bytes[at + ahead]! & 0x3f;
-  if (first < 0x80) return first;
-  if (first < 0xe0) return ((first & 0x1f) << 6) | low(1);
-  if (first < 0xf0) return ((first & 0x0f) << 12) | (low(1) << 6) | low(2);
-  return ((first & 0x07) << 18) | (low(1) << 12) | (low(2) << 6) | low(3);
-}
-
-/** Writes a text as UTF-8. @returns its length in bytes; -1 if the text has a lone surrogate */
-function encodeInto(text: string, target: Uint8Array): number {
-  let to = 0;
-  for (let at = 0; at < text.length; at++) {
-    const code = text.codePointAt(at)!;
-    to = writeCodePoint(code, target, to);
-    if (to < 0) return -1;
-    if (code > 0xffff) at++;
-  }
-  return to;
-}
-
-/** Writes a character as UTF-8. @returns the position after it; -1 for a surrogate */
-export function writeCodePoint(code: number, target: Uint8Array, at: number): number {
-  if (code < 0x80) {
-    target[at] = code;
-    return at + 1;
-  }
-  if (code < 0x800) {
-    target[at] = 0xc0 | (code >> 6);
-    target[at + 1] = 0x80 | (code & 0x3f);
-    return at + 2;
-  }
-  if (code < 0x10000) {
-    if (code >= 0xd800 && code < 0xe000) return -1;
-    target[at] = 0xe0 | (code >> 12);
-    target[at + 1] = 0x80 | ((code >> 6) & 0x3f);
-    target[at + 2] = 0x80 | (code & 0x3f);
-    return at + 3;
-  }
-  target[at] = 0xf0 | (code >> 18);
-  target[at + 1] = 0x80 | ((code >> 12) & 0x3f);
-  target[at + 2] = 0x80 | ((code >> 6) & 0x3f);
-  target[at + 3] = 0x80 | (code & 0x3f);
-  return at + 4;
 }

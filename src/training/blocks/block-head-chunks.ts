@@ -101,6 +101,7 @@ export class WholeHeadChunks implements HeadChunks {
  */
 export class ChunkedHead implements HeadStage {
   readonly trained: readonly string[];
+  readonly gradients = 'write';
   readonly #passes = new Map<string, Promise<Executable>>();
   readonly #scratch: Float32Array;
   /** The logits of all chunks between the passes, if they are kept. */

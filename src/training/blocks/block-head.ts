@@ -12,6 +12,8 @@ import type { Loss } from '../loss.ts';
 export interface HeadStage {
   /** Paths of the trained weights. */
   readonly trained: readonly string[];
+  /** Whether {@link backward} overwrites the arrays of gradients or adds to them. */
+  readonly gradients: 'write' | 'add';
   /** @returns Σ weight · loss over the rows. @param feeds from `lossFeeds`. */
   loss(hidden: Float32Array, feeds: Readonly<Record<string, HostTensor>>): Promise<number>;
   /**
@@ -68,6 +70,7 @@ export function headGraph(
 /** Any loss as one graph over the final activations. The loss decides how many rows' logits exist at the same time. */
 export class GraphHead implements HeadStage {
   readonly trained: readonly string[];
+  readonly gradients = 'write';
   readonly #graph: HeadGraph;
   #lossPass: Promise<Executable> | undefined;
   #gradientPass: Promise<Executable> | undefined;

@@ -1,7 +1,7 @@
 import type { TrainingRows } from '../../batches.ts';
 import { RopewalkError } from '../../errors.ts';
 import type { CausalLM } from '../../families/family.ts';
-import type { Engine, SessionSettings } from '../../runtime/engine.ts';
+import { dialectOf, type Engine, type SessionSettings } from '../../runtime/engine.ts';
 import type { HostTensor } from '../../runtime/executable.ts';
 import { HostMemory } from '../../runtime/host-memory.ts';
 import { applyGradients } from '../apply-gradients.ts';
@@ -15,7 +15,8 @@ import { EmbeddingStage } from './block-embedding.ts';
 import { type GradientSink, KeptGradients } from './block-gradients.ts';
 import { modelPieces } from './block-graph.ts';
 import { GraphHead, type HeadParts, type HeadStage } from './block-head.ts';
-import { ChunkedHead, vocabularyChunk, WholeHeadChunks } from './block-head-chunks.ts';
+import { ChunkedHead, KEPT_BYTES, vocabularyChunk, WholeHeadChunks } from './block-head-chunks.ts';
+import { RowsHead, rowsAtATime } from './block-head-rows.ts';
 import { Stage, StageKinds } from './block-stage.ts';
 import { UpdatingGradients } from './block-updates.ts';
 
@@ -27,10 +28,12 @@ export interface BlockLearnerOptions {
   readonly settings?: SessionSettings;
   readonly memory?: HostMemory;
   /**
-   * Vocabulary entries whose logits exist at the same time, in the default loss. Default: as many as fit into 64 MiB;
-   * if that is all of them, there is one pass instead of two.
+   * Vocabulary entries whose logits exist at the same time, in the default loss: two passes over chunks of the vocabulary. Default:
+   * as many as fit into 64 MiB where logits are kept or {@link headRows} cannot be used; if that is all of them, there is one pass.
    */
   readonly headChunk?: number;
+  /** Rows whose logits exist at the same time, in the default loss over a large vocabulary. Default: `rowsAtATime`. */
+  readonly headRows?: number;
   /**
    * `kept`: the gradients of all weights are kept until all are known, so they can be clipped by their global norm
    * and accumulated over micro-batches. `as you go`: a block is updated as soon as its gradient exists, and clipped
@@ -260,7 +263,7 @@ export class BlockLearner implements Learner {
 
   async #headBackward({ loss: feeds }: Feeds, sink: GradientSink) {
     const { head } = this.#stages;
-    const { arrays, close } = sink.open(head.trained, 'write');
+    const { arrays, close } = sink.open(head.trained, head.gradients);
     const loss = await head.backward(this.#activations.at(-1)!, feeds, this.#passed[0], arrays);
     return { loss, close };
   }
@@ -285,14 +288,26 @@ export class BlockLearner implements Learner {
 
 function headStage(
   parts: HeadParts,
-  { loss = crossEntropy, headChunk }: BlockLearnerOptions,
+  { loss = crossEntropy, headChunk, headRows }: BlockLearnerOptions,
   memory: HostMemory | undefined,
 ): HeadStage {
   const vocabSize = parts.model.head.weight.shape[0]!;
+  // Logits that fit are kept: as fast, and nothing is added up in memory.
+  const kept = memory !== undefined && 4 * parts.rows * vocabSize <= KEPT_BYTES;
+  const inRows = headChunk === undefined && !kept && runsInRows(parts);
+  if (loss === crossEntropy && (headRows !== undefined || inRows)) {
+    return new RowsHead(parts, headRows ?? rowsAtATime(parts.rows, vocabSize));
+  }
   const chunk = headChunk ?? vocabularyChunk(parts.rows, vocabSize);
   return loss === crossEntropy && chunk < vocabSize
     ? new ChunkedHead(parts, new WholeHeadChunks(parts, chunk), memory)
     : new GraphHead(parts, loss);
+}
+
+/** Whether there are too many logits for one graph, and a sum may be written over one of its terms: not with provider libraries. */
+function runsInRows({ engine, rows, model }: HeadParts): boolean {
+  const vocabSize = model.head.weight.shape[0]!;
+  return dialectOf(engine) === 'onnxruntime' && vocabularyChunk(rows, vocabSize) < vocabSize;
 }
 
 function allocateValues(

@@ -193,8 +193,12 @@ class EngineDeviceOptimizer implements DeviceOptimizer {
   }
 
   state(): OptimizerState {
-    const steps = Object.fromEntries([...this.#kept].map(([name, kept]) => [name, kept.steps]));
-    return { steps, tensors: this.#states.tensors() };
+    return { steps: this.#steps(), tensors: this.#states.tensors() };
+  }
+
+  async stateToSave(): Promise<OptimizerState> {
+    if (this.#memory.canWait) return this.state();
+    return { steps: this.#steps(), tensors: await this.#states.download() };
   }
 
   restore({ steps, tensors }: OptimizerState): void {
@@ -220,6 +224,10 @@ class EngineDeviceOptimizer implements DeviceOptimizer {
     }
     for (const scalars of Object.values(this.#scalars)) scalars.release();
     for (const executable of this.#executables) await executable.release();
+  }
+
+  #steps(): Record<string, number> {
+    return Object.fromEntries([...this.#kept].map(([name, kept]) => [name, kept.steps]));
   }
 
   #of(name: string): Kept {

@@ -19,7 +19,7 @@ import { DeviceGradients, type GradientTargets } from './device-gradients.ts';
 import { type DeviceOptimizer, isOnDevice } from './device-optimizer.ts';
 import { DeviceStage } from './device-stage.ts';
 import { Feeds } from './device-values.ts';
-import { DeviceWeights, readParts, tableBytes, weightParts } from './device-weights.ts';
+import { DeviceWeights, downloadParts, readParts, tableBytes, weightParts } from './device-weights.ts';
 import { deviceHeadGraph, partedEmbedding, tablesOf } from './parted-tables.ts';
 import { NormSum, Report } from './report.ts';
 
@@ -132,6 +132,8 @@ export class DeviceLearner implements Learner {
     const needsWhole = options.wholeTables || loss !== crossEntropy;
     const most = options.tableBytes ?? tableBytes(await engine.limits?.(), needsWhole);
     const memory = await engine.openMemory();
+    if (precision === 'float16' && options.gradients === 'as you go' && !memory.canWait)
+      throw new RopewalkError('a browser has no float16 for weights that are updated block by block.');
     const settings = { ...options.settings, onDeviceOnly: true };
     const keeps = options.activations === 'kept';
     const feeds = new Feeds(memory);
@@ -207,12 +209,13 @@ export class DeviceLearner implements Learner {
   }
 
   /** Waits for everything that was started. */
-  wait(): void {
-    this.#report.readLoss();
+  async wait(): Promise<void> {
+    await this.#report.readLoss();
   }
 
-  values(): ReadonlyMap<string, Float32Array> {
-    return this.#weights;
+  /** A weight is read from the device when it is used; all of them at once where the host cannot wait for it. */
+  values(): ReadonlyMap<string, Float32Array> | Promise<ReadonlyMap<string, Float32Array>> {
+    return this.onDevice.memory.canWait ? this.#weights : this.#weights.download();
   }
 
   fill(write: (values: Map<string, Float32Array>) => void | Promise<void>): Promise<void> {
@@ -229,7 +232,7 @@ export class DeviceLearner implements Learner {
     const tokens = await this.computeGradients(batches, factor);
     const [names] = this.onDevice.updates as [readonly string[]];
     const { norm, scale } = optimizer.measure(names, settings.clip, factor);
-    const read = this.#report.read(norm);
+    const read = await this.#report.read(norm);
     const { gradientNorm } = read;
     const loss = read.loss / factor;
     if (this.lossScale && !(Number.isFinite(loss) && Number.isFinite(gradientNorm))) {
@@ -238,7 +241,7 @@ export class DeviceLearner implements Learner {
     }
     const updated = settings.accept?.({ loss, gradientNorm }) ?? true;
     if (updated) {
-      if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw this.#notFinite(loss);
+      if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw await this.#notFinite(loss);
       optimizer.update(names, { learningRate: settings.learningRate, scale });
       this.lossScale?.update(true);
       this.#onPhase('update');
@@ -253,7 +256,7 @@ export class DeviceLearner implements Learner {
       // Rows that are only evaluated need not have what the training loss takes.
       await this.#forward(batch, 1, this.#stages.evaluationHead !== this.#stages.head);
       await this.#stages.evaluationHead.loss(this.#gradients.of(LOSS));
-      sum += this.#report.readLoss();
+      sum += await this.#report.readLoss();
       tokens += countOf(batch);
     }
     return { loss: sum / tokens, tokens };
@@ -309,7 +312,7 @@ export class DeviceLearner implements Learner {
     const factor = this.lossScale?.factor ?? 1;
     await this.#forward(batch, factor / Math.max(1, tokens));
     this.#stages.head.backward(targets.head);
-    const loss = this.#report.readLoss() / factor;
+    const loss = (await this.#report.readLoss()) / factor;
     const overflow = { loss, tokens, gradientNorm: Number.NaN, updated: false, overflowed: factor };
     if (this.lossScale && !Number.isFinite(loss)) {
       this.lossScale.update(false);
@@ -318,7 +321,7 @@ export class DeviceLearner implements Learner {
     if (!(settings.accept?.({ loss }) ?? true)) {
       return { loss, tokens, gradientNorm: Number.NaN, updated: false };
     }
-    if (!Number.isFinite(loss)) throw this.#notFinite(loss);
+    if (!Number.isFinite(loss)) throw await this.#notFinite(loss);
     const { clip, learningRate } = settings;
     this.#onPhase('head');
     this.#norms.begin();
@@ -339,8 +342,8 @@ export class DeviceLearner implements Learner {
     this.#onPhase('backward and update');
     this.lossScale?.update(!overflowed);
     if (overflowed) return overflow;
-    const gradientNorm = Math.sqrt(this.#norms.read());
-    if (!Number.isFinite(gradientNorm)) throw this.#notFinite(loss);
+    const gradientNorm = Math.sqrt(await this.#norms.read());
+    if (!Number.isFinite(gradientNorm)) throw await this.#notFinite(loss);
     return { loss, tokens, gradientNorm, updated: true };
   }
 
@@ -399,13 +402,16 @@ export class DeviceLearner implements Learner {
   }
 
   /** Names the first weight, or else the first gradient, that is not finite. */
-  #notFinite(loss: number) {
+  async #notFinite(loss: number) {
     const isBad = (data: Float32Array) => data.some((value) => !Number.isFinite(value));
-    for (const [name, value] of this.#weights) if (isBad(value)) return notFinite(loss, [{ name, value }]);
+    for (const name of this.#weights.keys()) {
+      const value = await this.#weights.downloadOne(name);
+      if (isBad(value)) return notFinite(loss, [{ name, value }]);
+    }
     const value = new Float32Array();
-    for (const { name } of this.onDevice.parameters) {
-      const gradient = this.gradient(name);
-      if (isBad(gradient)) return notFinite(loss, [{ name, value, gradient }]);
+    for (const parameter of this.onDevice.parameters) {
+      const gradient = await downloadParts(this.onDevice.memory, parameter.gradient);
+      if (isBad(gradient)) return notFinite(loss, [{ name: parameter.name, value, gradient }]);
     }
     return notFinite(loss, []);
   }

@@ -1,5 +1,5 @@
 import type { DeviceTensor } from '../../runtime/device.ts';
-import type { Optimizer } from '../optimizers/optimizer.ts';
+import type { Optimizer, OptimizerState } from '../optimizers/optimizer.ts';
 
 /**
  * A trained weight on a device. A weight that is too large for one tensor is several, each some consecutive rows of it:
@@ -45,6 +45,8 @@ export interface DeviceOptimizer extends Optimizer {
     names: readonly string[],
     settings: { readonly learningRate: number; readonly scale: DeviceTensor },
   ): void;
+  /** The state, for a checkpoint: where the host cannot wait for the device, copies of all arrays. */
+  stateToSave(): Promise<OptimizerState>;
   /** Frees the states and everything that was compiled. */
   release(): Promise<void>;
 }

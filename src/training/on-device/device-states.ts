@@ -54,6 +54,24 @@ export class DeviceStates {
     return tensors;
   }
 
+  /** Copies of all of them. */
+  async download(): Promise<Map<string, StateTensor>> {
+    const vectors = new Map<DeviceTensor, Float32Array>();
+    const tensors = new Map<string, StateTensor>();
+    for (const { key, shape, places, index } of this.#all()) {
+      for (const { unit } of places) {
+        const state = unit.states[index]!;
+        if (vectors.has(state)) continue;
+        const vector = new Float32Array(sizeOf(state.shape) as number);
+        await this.#memory.download(state, vector);
+        vectors.set(state, vector);
+      }
+      const data = joined(places, index, (state) => vectors.get(state)!);
+      tensors.set(key, { dtype: 'F32', shape, data });
+    }
+    return tensors;
+  }
+
   /** @throws RopewalkError, before anything is written, if a tensor is missing or does not fit. */
   restore(optimizer: string, saved: OptimizerState['tensors']): void {
     const data = new Map<string, Float32Array>();
@@ -96,18 +114,7 @@ export class DeviceStates {
   }
 
   #read(places: readonly Place[], index: number): Float32Array {
-    const parts = places.map(({ unit, index: member }) => {
-      const state = unit.states[index]!;
-      const { start, end } = rangeIn(unit, member, state);
-      return this.#vector(state, index).subarray(start, end);
-    });
-    const data = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const part of parts) {
-      data.set(part, at);
-      at += part.length;
-    }
-    return data;
+    return joined(places, index, (state) => this.#vector(state, index));
   }
 
   #vector(tensor: DeviceTensor, index: number): Float32Array {
@@ -122,4 +129,24 @@ export class DeviceStates {
 
 function rangeIn(unit: DeviceUnit, member: number, state: DeviceTensor) {
   return unit.members.length > 1 ? unit.rangeOf(member) : { start: 0, end: sizeOf(state.shape) as number };
+}
+
+/** A weight's state from its parts. @param vectorOf a state of a unit. */
+function joined(
+  places: readonly Place[],
+  index: number,
+  vectorOf: (state: DeviceTensor) => Float32Array,
+): Float32Array {
+  const parts = places.map(({ unit, index: member }) => {
+    const state = unit.states[index]!;
+    const { start, end } = rangeIn(unit, member, state);
+    return vectorOf(state).subarray(start, end);
+  });
+  const data = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    data.set(part, at);
+    at += part.length;
+  }
+  return data;
 }

@@ -91,6 +91,17 @@ export class DeviceWeights implements ReadonlyMap<string, Float32Array> {
     }
   }
 
+  /** Copies of all weights as they are at this moment: no step that begins meanwhile changes some of them. */
+  async download(): Promise<Map<string, Float32Array>> {
+    const paths = [...this.keys()];
+    const values = await Promise.all(paths.map((path) => this.downloadOne(path)));
+    return new Map(paths.map((path, i) => [path, values[i]!]));
+  }
+
+  downloadOne(path: string): Promise<Float32Array> {
+    return downloadParts(this.#memory, this.tensorsOf(path));
+  }
+
   get size(): number {
     return this.parts.size;
   }
@@ -128,6 +139,18 @@ export class DeviceWeights implements ReadonlyMap<string, Float32Array> {
 export function readParts(memory: DeviceMemory, tensors: readonly DeviceTensor[]): Float32Array {
   const data = new Float32Array(elementsOf(tensors));
   copyParts(tensors, data, (tensor, part) => memory.read(tensor, part));
+  return data;
+}
+
+/** The same where the host cannot wait for the device. */
+export async function downloadParts(
+  memory: DeviceMemory,
+  tensors: readonly DeviceTensor[],
+): Promise<Float32Array> {
+  const data = new Float32Array(elementsOf(tensors));
+  const downloads: Promise<void>[] = [];
+  copyParts(tensors, data, (tensor, part) => downloads.push(memory.download(tensor, part)));
+  await Promise.all(downloads);
   return data;
 }
 

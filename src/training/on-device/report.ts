@@ -39,21 +39,21 @@ export class Report {
   }
 
   /** Waits for the device. @param norm `[1]`. */
-  read(norm: DeviceTensor): { readonly loss: number; readonly gradientNorm: number } {
+  async read(norm: DeviceTensor): Promise<{ readonly loss: number; readonly gradientNorm: number }> {
     let binding = this.#bindings.get(norm);
     if (!binding) {
       binding = this.#executable.bind({ loss: this.#loss, norm }, { both: this.#report });
       this.#bindings.set(norm, binding);
     }
     binding.run();
-    this.#memory.read(this.#report, this.#both);
+    await this.#memory.download(this.#report, this.#both);
     const [loss, gradientNorm] = this.#both as unknown as [number, number];
     return { loss, gradientNorm };
   }
 
   /** Waits for the device. */
-  readLoss(): number {
-    this.#memory.read(this.#loss, this.#one);
+  async readLoss(): Promise<number> {
+    await this.#memory.download(this.#loss, this.#one);
     return this.#one[0]!;
   }
 
@@ -124,8 +124,8 @@ export class NormSum {
   }
 
   /** Waits for the device. */
-  read(): number {
-    this.#memory.read(this.#sums[this.#turn]!, this.#one);
+  async read(): Promise<number> {
+    await this.#memory.download(this.#sums[this.#turn]!, this.#one);
     return this.#one[0]!;
   }
 

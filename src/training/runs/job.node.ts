@@ -5,8 +5,8 @@ import { OptionError } from '../../options.ts';
 import type { Communicator } from '../../ranks/communicator.ts';
 import type { Engine } from '../../runtime/engine.ts';
 import type { Learner, TrainedParameter } from '../learner.ts';
+import { createLearnerOptimizer } from '../learner-optimizer.ts';
 import { NewRowsOptimizer, type NewRowsPhase, newRowsOf } from '../new-rows.ts';
-import { createDeviceOptimizer } from '../on-device/create-device-optimizer.ts';
 import { createOptimizer, optimizerRecord } from '../optimizers/create-optimizer.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
 import type { Parallel } from '../parallel/parallel.ts';
@@ -96,15 +96,12 @@ export function parallelOf(job: TrainingJob, signal?: AbortSignal): Parallel | u
 }
 
 /** The optimizer of a job, for its learner. */
-export async function optimizerFor(job: TrainingJob, { parameters, onDevice }: Learner): Promise<Optimizer> {
+export async function optimizerFor(job: TrainingJob, learner: Learner): Promise<Optimizer> {
+  const { parameters, onDevice } = learner;
   const { optimizer, seed } = job.settings;
   if (onDevice) {
     refuseOnDevice(job);
-    const { memory, parameters: trained, updates } = onDevice;
-    const options = optimizerSettings(job.settings);
-    const made = await createDeviceOptimizer(job.engine, memory, optimizer, trained, options);
-    await made.prepare(updates);
-    return made;
+    return createLearnerOptimizer(job.engine, learner, optimizer, optimizerSettings(job.settings));
   }
   const create = (trained: readonly TrainedParameter[]) =>
     job.createOptimizer?.(trained) ??

@@ -9,14 +9,17 @@ export async function measureStep(job: TrainingJob): Promise<number> {
   try {
     const optimizer = await optimizerFor(job, learner);
     let best = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < 3; i++) {
+    for (let i = 0; i < 3; ) {
       const started = performance.now();
       const batches = [];
       while (batches.length < accumulate) batches.push(await training.next());
-      const { loss } = await learner.step(batches, { optimizer, learningRate: 0, clip });
+      const { loss, overflowed } = await learner.step(batches, { optimizer, learningRate: 0, clip });
       if (!Number.isFinite(loss)) throw new RopewalkError(`the model's loss on this data is ${loss}.`);
+      // A skipped step updates nothing; the loss scale ends a series of them.
+      if (overflowed !== undefined) continue;
       // The first step includes touching pages of memory for the first time.
       if (i > 0) best = Math.min(best, (performance.now() - started) / 1000);
+      i++;
     }
     return best;
   } finally {

@@ -1,4 +1,5 @@
 import { type BpeTables, modelWithTables } from '../../../tokenizer/tables/bpe-tables.ts';
+import { MergeList } from '../../../tokenizer/tables/merge-list.ts';
 import { hashByte, type TokenTable, TokenTableBuilder } from '../../../tokenizer/tables/token-table.ts';
 import type { PackedTexts } from '../texts.ts';
 
@@ -22,8 +23,10 @@ export function tokenTable({ bytes, starts, length }: PackedTexts): TokenTable |
  */
 export function bpeModel(fields: Json, vocabulary: TokenTable, merges: PackedTexts): Json {
   const model = { ...fields, vocab: null, merges: null };
-  const pairs = pairsOf(vocabulary, merges);
-  if (pairs) return modelWithTables(model, { vocabulary, pairs, asTexts: true });
+  const list = mergeList(vocabulary, merges);
+  if (list) {
+    return modelWithTables(model, { vocabulary, pairs: list.pairs, merged: list.merged, asTexts: true });
+  }
   // The reader of any merges says what is wrong, or leaves some of them out.
   return { ...model, vocab: plainVocabulary(vocabulary), merges: merges.texts() };
 }
@@ -41,9 +44,9 @@ function plainVocabulary(vocabulary: TokenTable): Json {
 }
 
 /** The tokens of each merge; undefined if one is not two tokens with one space between them. */
-function pairsOf(vocabulary: TokenTable, { bytes, starts, length }: PackedTexts): Int32Array | undefined {
+function mergeList(vocabulary: TokenTable, { bytes, starts, length }: PackedTexts): MergeList | undefined {
   if (length > MAX_MERGES) return undefined;
-  const pairs = new Int32Array(2 * length);
+  const merges = new MergeList(vocabulary, length);
   for (let rank = 0; rank < length; rank++) {
     const start = starts[rank]!;
     const end = starts[rank + 1]!;
@@ -62,8 +65,7 @@ function pairsOf(vocabulary: TokenTable, { bytes, starts, length }: PackedTexts)
     }
     const right = vocabulary.find(bytes, middle + 1, end, hash);
     if (left < 0 || right < 0) return undefined;
-    pairs[2 * rank] = left;
-    pairs[2 * rank + 1] = right;
+    merges.add(left, right, bytes, start, middle, middle + 1, end);
   }
-  return pairs;
+  return merges;
 }

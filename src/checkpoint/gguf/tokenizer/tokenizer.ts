@@ -225,7 +225,7 @@ function sentencePiece(metadata: GgufMetadata, common: Common): Json {
         byte_fallback: BYTE_TOKENS.some((token) => ids.id(token) !== undefined),
         ignore_merges: false,
       },
-      { vocabulary: ids, pairs: pairsFromScores(ids, types, scores) },
+      { vocabulary: ids, ...pairsFromScores(ids, types, scores) },
     ),
   };
 }
