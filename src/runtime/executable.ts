@@ -2,14 +2,12 @@ import { RopewalkError } from '../errors.ts';
 import { cutGraph, type GraphPart } from '../graph/cut.ts';
 import { shapeText, sizeOf } from '../graph/dims.ts';
 import { add, addOp, type InputAttributes, scatterRowsOp } from '../graph/operators/index.ts';
-import { parameterName } from '../graph/operators/sources.ts';
 import { isNodeOf, type Tensor } from '../graph/tensor.ts';
-import { topologicalOrder } from '../graph/traverse.ts';
 import { addRows } from '../kernels/kernels.ts';
 import { type EmittedModel, emitModel } from '../onnx/emit.ts';
 import { type HostLookup, prepareInference } from '../onnx/inference.ts';
 import type { LayoutCache } from '../onnx/layout-cache.ts';
-import { quantizedBytes, readIntoMemory, type WeightSource } from '../onnx/weights.ts';
+import { readIntoMemory, type WeightSource } from '../onnx/weights.ts';
 import { ChainedSession } from './chained-session.ts';
 import type { Binding, DeviceTensor, DeviceTensors } from './device.ts';
 import {
@@ -22,6 +20,8 @@ import {
   type SessionSettings,
 } from './engine.ts';
 import { needHalf, writesHalf } from './half.ts';
+
+import { partsOf, weightBytes } from './parts.ts';
 
 /** The values that a run takes and returns. Integers are Int32Array for int32 inputs and BigInt64Array for int64. */
 export type HostArray = Float32Array | Int32Array | BigInt64Array;
@@ -280,28 +280,6 @@ async function emit(engine: Engine, outputs: ReadonlyMap<string, Tensor>, option
     taken,
   }));
   return { models, provide, plans, lookups: prepared.lookups };
-}
-
-/**
- * Weights of a part, at least. Parts are prepared at the same time, and a first start reads one while the engine packs another. Each
- * costs a run about 0.1 ms.
- */
-const PART_BYTES = 2 ** 28;
-const MOST_PARTS = 2;
-
-/** Into how many parts a graph with these weights is cut. */
-function partsOf(roots: readonly Tensor[], sizeOf: (parameter: Tensor) => number): number {
-  const inputs = topologicalOrder(roots).flatMap(({ inputs }) => inputs);
-  const parameters = new Set(inputs.filter(({ node }) => parameterName(node) !== undefined));
-  const bytes = [...parameters].reduce((sum, parameter) => sum + sizeOf(parameter), 0);
-  return Math.max(1, Math.min(MOST_PARTS, Math.floor(bytes / PART_BYTES)));
-}
-
-/** Bytes that the engine takes for a weight. */
-function weightBytes(parameter: Tensor, weights: ReadonlyMap<string, WeightSource>): number {
-  const source = weights.get(parameterName(parameter.node) ?? '');
-  if (!source) return 0;
-  return 'quantized' in source ? quantizedBytes(source.quantized) : 4 * sizeOf(parameter.shape as number[]);
 }
 
 function chained(models: readonly EmittedPart[], sessions: readonly EngineSession[]): EngineSession {
