@@ -1,6 +1,7 @@
 import { RopewalkError } from '../errors.ts';
 import { kernelsBase64 } from './kernels.generated.ts';
 import type { KernelThreads, ThreadMemory } from './threads/shared-call.ts';
+import type { WasmMemory, WasmModule } from './web-assembly.ts';
 
 /**
  * Types without offsets take no notice of `offsets`. Offsets of 4-bit types are moved to the code `zero`: 8 for the
@@ -149,7 +150,7 @@ export interface KernelExports {
 let compiled: WebAssembly.Module | undefined;
 
 /** The compiled kernels, which can be sent to another thread. */
-export function kernelModule(): WebAssembly.Module {
+export function kernelModule(): WasmModule {
   if (!compiled) {
     const bytes = Uint8Array.from(atob(kernelsBase64), (character) => character.charCodeAt(0));
     try {
@@ -187,11 +188,12 @@ let sharedMemories = 0;
  * @param onThreads for a shared memory: the threads, and where their stages begin, of STAGE_BYTES each.
  */
 export function attachKernels(
-  memory: WebAssembly.Memory,
+  memory: WasmMemory,
   onThreads?: { readonly threads: KernelThreads; readonly stages: number },
 ): void {
   const module = onThreads?.threads.module ?? kernelModule();
-  const instance = new WebAssembly.Instance(module, { env: { memory } });
+  const imports = { env: { memory: memory as WebAssembly.Memory } };
+  const instance = new WebAssembly.Instance(module as WebAssembly.Module, imports);
   const kernels = instance.exports as unknown as KernelExports;
   const { buffer } = memory;
   const shared = onThreads && { ...onThreads, memory, buffer, kernels, number: sharedMemories++ };

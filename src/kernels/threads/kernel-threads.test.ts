@@ -120,7 +120,8 @@ describe('kernels on several threads', () => {
     // The caller and a helper, run one after the other by hand.
     const threads = kernelThreads(2, 0)!;
     const memory = new WebAssembly.Memory({ initial: 8, maximum: 8, shared: true });
-    const kernels = new WebAssembly.Instance(threads.module, { env: { memory } }).exports as never;
+    const kernels = new WebAssembly.Instance(threads.module as WebAssembly.Module, { env: { memory } })
+      .exports as never;
     const one: ThreadMemory = { memory, kernels, buffer: memory.buffer, stages: 8 * 65536 - 2 * STAGE_BYTES };
     const values = new Float32Array(memory.buffer, 0, 1000).fill(1);
     const operand = { memory: 0, start: 0, elementBytes: 4, every: 1, use: 'update', length: 1000 } as const;

@@ -1,4 +1,5 @@
 import type { KernelExports } from '../kernel-module.ts';
+import type { WasmMemory, WasmModule } from '../web-assembly.ts';
 
 /** Elements of a call that one thread runs at a time: four float32 arrays take half a megabyte, part of a second-level cache. */
 export const CHUNK = 2 ** 15;
@@ -122,7 +123,7 @@ export interface KernelThreads {
   /** Including the caller's. */
   readonly count: number;
   /** The kernels for shared memory. */
-  readonly module: WebAssembly.Module;
+  readonly module: WasmModule;
   /**
    * Runs calls that do not depend on each other, and returns when all are done. Elements have the same bits on any number of threads.
    *
@@ -134,5 +135,5 @@ export interface KernelThreads {
 
 /** A memory that threads can be given. */
 export interface ThreadMemory extends SharedMemory {
-  readonly memory: WebAssembly.Memory;
+  readonly memory: WasmMemory;
 }
