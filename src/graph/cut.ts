@@ -30,13 +30,14 @@ export function cutGraph(
   sizeOf: (parameter: Tensor) => number,
   count: number,
 ): GraphPart[] {
-  const order = topologicalOrder([...outputs.values()]);
-  const places = count > 1 ? cutPlaces(order, sizeOf, count) : [];
+  const order = count > 1 ? topologicalOrder([...outputs.values()]) : [];
+  const light = weightless(order);
+  const places = cutPlaces(order, light, sizeOf, count);
+  if (places.length === 0) return [{ outputs, taken: new Set() }];
   const partOf = new Map<Node, number>();
   order.forEach((node, i) => {
     partOf.set(node, places.filter((place) => place <= i).length);
   });
-  const light = weightless(order);
   const passed = new Map<Tensor, string>();
   for (const node of order) {
     for (const tensor of node.inputs) {
@@ -90,8 +91,12 @@ function weightless(order: readonly Node[]): Set<Node> {
 }
 
 /** Positions in the order of the nodes, before each of which a part ends. */
-function cutPlaces(order: readonly Node[], sizeOf: (parameter: Tensor) => number, count: number): number[] {
-  const light = weightless(order);
+function cutPlaces(
+  order: readonly Node[],
+  light: ReadonlySet<Node>,
+  sizeOf: (parameter: Tensor) => number,
+  count: number,
+): number[] {
   const firstUse = new Map<Tensor, number>();
   const lastUse = new Map<Tensor, number>();
   const position = new Map(order.map((node, i) => [node, i]));

@@ -20,7 +20,6 @@ import {
   type SessionSettings,
 } from './engine.ts';
 import { needHalf, writesHalf } from './half.ts';
-
 import { partsOf, weightBytes } from './parts.ts';
 
 /** The values that a run takes and returns. Integers are Int32Array for int32 inputs and BigInt64Array for int64. */
@@ -272,16 +271,22 @@ async function emit(engine: Engine, outputs: ReadonlyMap<string, Tensor>, option
   const provide = engine.takesWeights && providedFrom(engine.takesWeights, prepared.weights, settings);
   const sources = provide ? prepared.weights : await readIntoMemory(prepared.weights);
   const sizeOf = (tensor: Tensor) => weightBytes(tensor, sources);
-  const count = engine.runtime.InferenceSession.createAll
-    ? (settings.parts ?? engine.defaults.parts ?? partsOf([...roots.values()], sizeOf))
-    : 1;
+  const count = engine.runtime.InferenceSession.createAll ? countOf() : 1;
   const models = cutGraph(roots, sizeOf, count).map(({ outputs, taken }) => ({
     model: emitModel(outputs, { dialect: dialectOf(engine), weights: sources, provide }),
     taken,
   }));
   return { models, provide, plans, lookups: prepared.lookups };
+
+  function countOf(): number {
+    const { parts, profile } = { ...engine.defaults, ...settings };
+    // A profile is that of one session.
+    if (weights.size === 0 || profile !== undefined) return 1;
+    return parts ?? partsOf([...roots.values()], sizeOf);
+  }
 }
 
+/** One session of several, in their order. */
 function chained(models: readonly EmittedPart[], sessions: readonly EngineSession[]): EngineSession {
   return new ChainedSession(
     models.map(({ model }, i) => ({

@@ -80,7 +80,7 @@ export class ProvidedWeights {
   async releasePacked(packs: (product: ProductWeight) => Promise<ReadonlySet<ProductPart>>): Promise<void> {
     for (const entry of this.#entries) {
       const { product } = entry.tensor;
-      if (product && (await packs(product.weight)).has(product.part)) this.#free(entry);
+      if (entry.block && product && (await packs(product.weight)).has(product.part)) this.#free(entry);
     }
   }
 
