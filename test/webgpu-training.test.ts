@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -87,6 +87,25 @@ describe.runIf(env)('training on a device', () => {
       expect(result(`${label}: refused`)).toBe(true);
     });
   });
+});
+
+describe.runIf(env)('the plan of a run on a device', () => {
+  it('times a step there, and ends without an error', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ropewalk-device-plan-'));
+    const text = join(folder, 'text.txt');
+    writeFileSync(text, 'The quick brown fox jumps over the lazy dog. '.repeat(200));
+    const program = await buildProgram('bin/ropewalk.js');
+    const sizes = ['--vocab-size', '300', '--batch', '1', '--seq', '8'];
+    const given = ['train', '--family', 'llama', '--text', text, '--out', join(folder, 'run'), ...sizes];
+    const { code, signal, stdout, stderr } = await start(
+      program,
+      [...given, '--device', 'webgpu', '--dry-run'],
+      { env },
+    ).finished;
+    rmSync(folder, { recursive: true });
+    expect({ code, signal }, stderr).toEqual({ code: 0, signal: null });
+    expect(stdout).toMatch(/device memory .*largest buffer 1\.1 GB.*s per step, measured/s);
+  }, 300_000);
 });
 
 describe.runIf(env)('passes of training on a device', () => {

@@ -18,7 +18,6 @@ import { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
 import type { Learner } from '../../src/training/learner.ts';
 import { createLearnerOptimizer } from '../../src/training/learner-optimizer.ts';
 import { DeviceLearner } from '../../src/training/on-device/device-learner.ts';
-import { isOnDevice } from '../../src/training/on-device/device-optimizer.ts';
 import type { Optimizer } from '../../src/training/optimizers/optimizer.ts';
 import { Trainer, type TrainerState } from '../../src/training/trainer.ts';
 import { WholeGraphLearner } from '../../src/training/whole-graph-learner.ts';
@@ -210,7 +209,6 @@ export class PageTraining {
   }
 
   async release(): Promise<void> {
-    if (isOnDevice(this.#optimizer)) await this.#optimizer.release();
     await this.#learner.release();
   }
 

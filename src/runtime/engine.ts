@@ -114,6 +114,8 @@ export interface SessionSettings {
    * by one. Default: by the weights' size. The results have the same bits.
    */
   readonly parts?: number;
+  /** Set for a graph that is only tried: ONNX Runtime then does not log the error that it also throws. */
+  readonly isTrial?: boolean;
   /** Writes ONNX Runtime's profile to a file with this prefix. */
   readonly profile?: string;
   /** Records which provider runs each node, for `Executable.assignedNodes`. Only through the C interface. */
@@ -202,7 +204,7 @@ export async function createSessions(
     enableMemPattern: false,
     executionMode: 'sequential',
     graphOptimizationLevel: 'all',
-    logSeverityLevel: 3,
+    logSeverityLevel: all.isTrial ? 4 : 3,
     ...(all.threads !== undefined && { intraOpNumThreads: all.threads }),
     ...(all.inBackground && { inBackground: true }),
     ...(all.profile !== undefined && { enableProfiling: true, profileFilePrefix: all.profile }),

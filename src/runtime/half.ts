@@ -2,7 +2,7 @@ import { option, RopewalkError, said } from '../errors.ts';
 import { fromHalf, toHalf } from '../graph/lowerings/half.ts';
 import { input, matmul } from '../graph/operators/index.ts';
 import { emitModel } from '../onnx/emit.ts';
-import { createSessions, dialectOf, type Engine } from './engine.ts';
+import { createSessions, dialectOf, type Engine, type EngineSession } from './engine.ts';
 
 const SIZE = 8;
 const tried = new WeakMap<Engine, Promise<void>>();
@@ -33,14 +33,16 @@ async function tryHalf(engine: Engine): Promise<void> {
   const { Tensor } = engine.runtime;
   const tensor = (data: Float32Array) => new Tensor('float32', data, [SIZE, SIZE]);
   let y: Float32Array;
+  let session: EngineSession | undefined;
   try {
-    const [session] = await createSessions(engine, [model], { onDeviceOnly: true });
+    [session] = await createSessions(engine, [model], { onDeviceOnly: true, isTrial: true });
     const results = await session!.run({ a: tensor(almostOne), b: tensor(expected) }, { y: null });
     y = results.y!.data as Float32Array;
-    await session!.release();
   } catch (error) {
     if (!/f16|float16|has no kernel/i.test(String(error))) throw error;
     throw refused('has no float16 in its shaders (shader-f16)', error);
+  } finally {
+    await session?.release();
   }
   if (!expected.every((value, i) => value === y[i])) throw refused('computes wrong numbers in float16');
 }

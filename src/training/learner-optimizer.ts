@@ -5,7 +5,8 @@ import { createOptimizer, type OptimizerKind, type OptimizerOptions } from './op
 import type { Optimizer } from './optimizers/optimizer.ts';
 
 /**
- * An optimizer for the trained weights of a learner, where they are: in arrays of the host, or on the engine's device.
+ * An optimizer for the trained weights of a learner, where they are: in arrays of the host, or on the engine's device. It is
+ * released with the learner.
  *
  * @throws RopewalkError where the optimizer, or one of its options, cannot be used on the device.
  */
@@ -18,6 +19,7 @@ export async function createLearnerOptimizer(
   if (!onDevice) return createOptimizer(kind, parameters, options);
   const { memory, parameters: trained, updates } = onDevice;
   const optimizer = await createDeviceOptimizer(engine, memory, kind, trained, options);
+  onDevice.releaseToo(optimizer);
   await optimizer.prepare(updates);
   return optimizer;
 }

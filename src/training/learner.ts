@@ -77,6 +77,8 @@ export interface OnDevice {
   readonly parameters: readonly DeviceParameter[];
   /** The names that each update of a step covers: see `DeviceOptimizer.prepare`. */
   readonly updates: readonly (readonly string[])[];
+  /** Has something on the device released when the learner is, before its memory. */
+  releaseToo(other: { release(): Promise<void> }): void;
 }
 
 /**

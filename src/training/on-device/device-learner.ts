@@ -69,6 +69,7 @@ export class DeviceLearner implements Learner {
   readonly parameters = [];
   readonly onDevice: OnDevice;
   readonly lossScale: LossScale | undefined;
+  readonly #others: { release(): Promise<void> }[] = [];
   #first: Promise<Targets> | undefined;
   #further: Promise<Targets> | undefined;
 
@@ -116,7 +117,8 @@ export class DeviceLearner implements Learner {
       return { name, shape: dims, value: parts.weights.tensorsOf(name), gradient };
     });
     const updates = this.#asYouGo ? parts.groups.filter((names) => names.length > 0) : [parts.trained];
-    this.onDevice = { memory, parameters, updates };
+    const releaseToo = (other: { release(): Promise<void> }) => void this.#others.push(other);
+    this.onDevice = { memory, parameters, updates, releaseToo };
   }
 
   /** @param shape number and length of the sequences in a micro-batch. */
@@ -263,6 +265,9 @@ export class DeviceLearner implements Learner {
   }
 
   async release(): Promise<void> {
+    // The last update may still run: a process that ends then can crash in its driver. A lost device has nothing to wait for.
+    await this.#report.readLoss().catch(() => {});
+    for (const other of this.#others.splice(0)) await other.release();
     const { embedding, blocks, head, evaluationHead, kinds } = this.#stages;
     for (const block of blocks) block.release();
     await embedding.release();
