@@ -46,7 +46,7 @@ export interface LayoutPiece {
 }
 
 /** What the engine's kernels may assume about the address of a tensor. */
-const TENSOR_ALIGNMENT = 64;
+export const TENSOR_ALIGNMENT = 64;
 
 /** Bytes of a tensor's values. */
 export function tensorBytes({ type, shape }: ProvidedWeight['tensors'][number]): number {

@@ -6,6 +6,7 @@ import { errorCode, fileError } from '../../files/file-errors.ts';
 import { isAlive, lookAtLock } from '../../files/lock-file.node.ts';
 import { LAYOUT_VERSION, type LayoutDescription, openLayout } from './layout-file.node.ts';
 import { type LayoutFile, layoutFiles } from './room.node.ts';
+import { VOCABULARY_TAKER } from './vocabularies.node.ts';
 
 /** A layout in the cache. */
 export interface KeptLayout extends LayoutFile {
@@ -95,7 +96,8 @@ async function wasteOf(
   engine: string,
 ): Promise<LayoutWaste | undefined> {
   if (!description) return 'damaged';
-  if (description.version !== LAYOUT_VERSION || description.engine !== engine) return 'another version';
+  const { version, engine: taker } = description;
+  if (version !== LAYOUT_VERSION || ![engine, VOCABULARY_TAKER].includes(taker)) return 'another version';
   const isThere = await stat(description.source).then(
     () => true,
     () => false,

@@ -3,20 +3,16 @@ import type { FileHandle } from 'node:fs/promises';
 import { rm, statfs, utimes } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { makePrivateFolder } from '../../files/folders.node.ts';
-import { isAlive, type Lock, lookAtLock, removeLock, takeLock } from '../../files/lock-file.node.ts';
+import type { Lock } from '../../files/lock-file.node.ts';
 import type { FileStamp } from '../../files/source.ts';
 import type { ProvidedWeight } from '../../onnx/emit.ts';
 import { type Layout, type LayoutCache, type LayoutEngine, layOut } from '../../onnx/layout-cache.ts';
 import type { Quantization } from '../../onnx/quantize.ts';
 import type { OpenedModel } from '../load.node.ts';
 import { LAYOUT_VERSION, openLayout, writeLayout } from './layout-file.node.ts';
+import { lockUnlessHeld, RESERVE } from './lock.node.ts';
 import { makeRoom } from './room.node.ts';
 import type { LayoutCacheSettings } from './settings.node.ts';
-
-/** A lock whose owner has not refreshed it for this long is abandoned. */
-const ABANDONED_MS = 60_000;
-/** What other programs are left of a disk, in bytes. */
-const RESERVE = 1e9;
 
 /** Layouts of a model in a folder. */
 export interface ModelLayoutOptions extends LayoutCacheSettings {
@@ -170,15 +166,4 @@ class Reading {
       },
     }));
   }
-}
-
-/** Takes a lock, or that of an owner who is gone; undefined if another process holds it. */
-async function lockUnlessHeld(path: string): Promise<Lock | undefined> {
-  const lock = await takeLock(path);
-  if (lock) return lock;
-  const seen = await lookAtLock(path);
-  const isGone = seen && (isAlive(seen.text) === false || Date.now() - seen.time > ABANDONED_MS);
-  if (!isGone) return undefined;
-  await removeLock(path, seen.text);
-  return takeLock(path);
 }
