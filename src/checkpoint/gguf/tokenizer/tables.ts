@@ -10,9 +10,9 @@ const MAX_MERGES = 1 << 24;
 const VERSION = new TextEncoder().encode('#version');
 
 /** The tokens with their positions as ids; undefined if two are the same text. */
-export function tokenTable({ bytes, starts, length }: PackedTexts): TokenTable | undefined {
-  const builder = new TokenTableBuilder(bytes.length, length);
-  for (let id = 0; id < length; id++) builder.add(bytes, starts[id]!, starts[id + 1]!, id);
+export function tokenTable({ bytes, starts, gap, length }: PackedTexts): TokenTable | undefined {
+  const builder = new TokenTableBuilder(bytes.length - gap * length, length);
+  for (let id = 0; id < length; id++) builder.add(bytes, starts[id]!, starts[id + 1]! - gap, id);
   return builder.build();
 }
 
@@ -46,12 +46,15 @@ function plainVocabulary(vocabulary: TokenTable): Json {
 }
 
 /** The tokens of each merge; undefined if one is not two tokens with one space between them. */
-function mergeList(vocabulary: TokenTable, { bytes, starts, length }: PackedTexts): MergeList | undefined {
+function mergeList(
+  vocabulary: TokenTable,
+  { bytes, starts, gap, length }: PackedTexts,
+): MergeList | undefined {
   if (length > MAX_MERGES) return undefined;
   const merges = new MergeList(vocabulary, length);
   for (let rank = 0; rank < length; rank++) {
     const start = starts[rank]!;
-    const end = starts[rank + 1]!;
+    const end = starts[rank + 1]! - gap;
     if (bytes[start] === VERSION[0] && VERSION.every((byte, i) => bytes[start + i] === byte))
       return undefined;
     let hash = 0;

@@ -191,7 +191,7 @@ function sentencePiece(metadata: GgufMetadata, common: Common): Json {
   if (scores.length !== tokens.length)
     throw metadata.error(`it has ${tokens.length} tokens but ${scores.length} scores.`);
   for (let id = 0; id < tokens.length; id++) {
-    if (tokens.starts[id + 1]! - tokens.starts[id]! <= MAX_TOKEN_LENGTH) continue;
+    if (tokens.end(id) - tokens.starts[id]! <= MAX_TOKEN_LENGTH) continue;
     const { length } = tokens.text(id);
     if (length > MAX_TOKEN_LENGTH)
       throw metadata.error(`token ${id} has ${length} characters, more than ${MAX_TOKEN_LENGTH}.`);
