@@ -1,6 +1,5 @@
+import { textOf } from '../../tokenizer/tables/utf8-bytes.ts';
 import type { GgufValue } from './types.ts';
-
-const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /**
  * Many texts of a file's metadata, as UTF-8 in one array: a vocabulary of 256,000 tokens is not as many strings until
@@ -31,7 +30,7 @@ export class PackedTexts {
   }
 
   text(index: number): string {
-    return this.#texts?.[index] ?? decoder.decode(this.bytes.subarray(this.starts[index]!, this.end(index)));
+    return this.#texts?.[index] ?? textOf(this.bytes, this.starts[index]!, this.end(index));
   }
 
   /** All of them as strings. */

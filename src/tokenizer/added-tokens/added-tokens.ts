@@ -59,20 +59,20 @@ export class AddedTokens {
   ) {
     let next: number | undefined;
     for (const item of json) {
-      const token = complete(item);
-      if (token.content === '') continue;
-      let id = this.#idOf.get(token.content) ?? model.tokenToId(token.content);
+      if (item.content === '') continue;
+      let id = this.#idOf.get(item.content) ?? model.tokenToId(item.content);
       if (id === undefined) {
         next ??= modelSize();
         id = next++;
       }
+      const token = complete(item, id);
       if (token.normalized && normalizer) {
         const spelling = normalizer.normalize(token.content);
         if (spelling !== token.content) this.#normalized.set(id, spelling);
       }
       this.#idOf.set(token.content, id);
       if (token.special) this.#special.add(token.content);
-      this.#byId.set(id, { ...token, id });
+      this.#byId.set(id, token);
     }
     for (const token of this.#byId.values()) {
       const pattern = token.normalized ? (this.#normalized.get(token.id) ?? token.content) : token.content;
@@ -148,8 +148,12 @@ export class AddedTokens {
   }
 }
 
-function complete({ content, single_word, lstrip, rstrip, normalized, special }: AddedTokenJson) {
+function complete(
+  { content, single_word, lstrip, rstrip, normalized, special }: AddedTokenJson,
+  id: number,
+): AddedToken {
   return {
+    id,
     content,
     singleWord: single_word ?? false,
     lstrip: lstrip ?? false,

@@ -134,7 +134,8 @@ export class TokenTable {
   readonly #places: Int32Array;
   readonly #slots: Int32Array;
   readonly #mask: number;
-  readonly #texts: string[];
+  /** By place; those that were asked for. */
+  #texts: string[] | undefined;
   #lookup = new Uint8Array(256);
   #cuts: CutHashes | undefined;
 
@@ -146,7 +147,6 @@ export class TokenTable {
     this.#places = arrays.places;
     this.#slots = arrays.slots;
     this.#mask = arrays.slots.length - 1;
-    this.#texts = new Array(arrays.records.length >> 2);
   }
 
   get size(): number {
@@ -292,6 +292,7 @@ export class TokenTable {
   #text(place: number): string {
     const start = this.#records[4 * place + START]!;
     const length = this.#records[4 * place + LENGTH]!;
+    this.#texts ??= new Array(this.size);
     this.#texts[place] ??= textOf(this.#bytes, start, start + length);
     return this.#texts[place];
   }
