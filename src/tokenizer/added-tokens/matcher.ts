@@ -7,23 +7,22 @@ export interface PatternMatch {
 
 /** Finds patterns in a text: from left to right, the longest at each position. */
 export class Matcher {
-  readonly #ids = new Map<string, number>();
-  /** In the order of their units; sorted when a text is first searched. */
-  #patterns: readonly string[] | undefined;
+  readonly #ids: ReadonlyMap<string, number>;
+  /** In the order of their units. */
+  readonly #patterns: readonly string[];
   /** The units with which patterns begin. */
-  #first: RegExp | undefined;
+  readonly #first: RegExp;
 
-  /** @returns false if the pattern already exists */
-  add(pattern: string, id: number): boolean {
-    if (this.#ids.has(pattern)) return false;
-    this.#ids.set(pattern, id);
-    this.#patterns = undefined;
-    this.#first = undefined;
-    return true;
+  /** @param patterns distinct texts that are not empty, each with its id */
+  constructor(patterns: readonly (readonly [pattern: string, id: number])[]) {
+    this.#ids = new Map(patterns);
+    this.#patterns = [...this.#ids.keys()].sort();
+    const units = new Set(this.#patterns.map((pattern) => pattern.charCodeAt(0)));
+    this.#first = new RegExp(`[${[...units].map(escapeUnit).join('')}]`, 'g');
   }
 
   get isEmpty(): boolean {
-    return this.#ids.size === 0;
+    return this.#patterns.length === 0;
   }
 
   /**
@@ -32,7 +31,6 @@ export class Matcher {
    * @param allows rejects matches: a shorter or later one is then used instead
    */
   find(text: string, from: number, allows?: (match: PatternMatch) => boolean): PatternMatch | undefined {
-    this.#first ??= this.#firstUnits();
     for (let start = from; start < text.length; start++) {
       this.#first.lastIndex = start;
       const first = this.#first.exec(text);
@@ -49,7 +47,6 @@ export class Matcher {
     start: number,
     allows: ((match: PatternMatch) => boolean) | undefined,
   ): PatternMatch | undefined {
-    this.#patterns ??= [...this.#ids.keys()].sort();
     const patterns = this.#patterns;
     let best: PatternMatch | undefined;
     // The patterns that begin with the text from `start` up to `end`; one that ends there is the first of them.
@@ -68,11 +65,6 @@ export class Matcher {
       if (!allows || allows(match)) best = match;
     }
     return best;
-  }
-
-  #firstUnits(): RegExp {
-    const units = new Set([...this.#ids.keys()].map((pattern) => pattern.charCodeAt(0)));
-    return new RegExp(`[${[...units].map(escapeUnit).join('')}]`, 'g');
   }
 }
 

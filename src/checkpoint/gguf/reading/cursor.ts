@@ -128,7 +128,7 @@ export class HeaderCursor {
       const view = new DataView(window.buffer, window.byteOffset, window.byteLength);
       let length = 0;
       for (; i < count && at + LENGTH_BYTES <= window.length; i++) {
-        length = view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+        length = lengthAt(view, at);
         if (length > MAX_STRING_BYTES || at + LENGTH_BYTES + length > window.length) break;
         if (!isUtf8(window, at + LENGTH_BYTES, at + LENGTH_BYTES + length)) throw this.notText();
         starts[i] = at + LENGTH_BYTES;
@@ -153,12 +153,10 @@ export class HeaderCursor {
     return new RopewalkError(`${this.#source.name}: ${this.what}: ${problem}; ${remedy}`);
   }
 
-  /** An unsigned 64-bit number; beyond 2^53 it is rounded, which does not affect checks against the file's size. */
   #takeLength(): number {
-    const low = this.#view.getUint32(this.#at, true);
-    const high = this.#view.getUint32(this.#at + 4, true);
-    this.#at += 8;
-    return high * 2 ** 32 + low;
+    const length = lengthAt(this.#view, this.#at);
+    this.#at += LENGTH_BYTES;
+    return length;
   }
 
   /** @param ahead how far from here it begins */
@@ -191,4 +189,12 @@ export class HeaderCursor {
       throw this.notText();
     }
   }
+}
+
+/** An unsigned 64-bit number; beyond 2^53 it is rounded, which does not affect checks against the file's size. */
+function lengthAt(view: DataView, at: number): number {
+  const low = view.getUint32(at, true);
+  const high = view.getUint32(at + 4, true);
+  // Without the product, small numbers stay integers: until a loop is compiled, every other number is an object.
+  return high === 0 ? low : high * 2 ** 32 + low;
 }
