@@ -5,7 +5,7 @@ import type { Checkpoint } from './checkpoint.ts';
 import { openModelDirectory } from './directory.node.ts';
 import { readGenerationConfig, type SamplingDefaults } from './generation-config.ts';
 import { ggufIn, openGgufModel } from './gguf/reading/open.node.ts';
-import type { VocabularyCache } from './layouts/vocabularies.node.ts';
+import type { LayoutCacheOptions } from './layouts/settings.node.ts';
 import { matchTensors } from './match-tensors.ts';
 
 /** An opened and checked checkpoint: every weight exists, in the shape that the config requires. */
@@ -23,12 +23,12 @@ export interface OpenedModel extends BuiltModel {
   readonly warnings: readonly string[];
 }
 
-export interface OpenOptions {
+interface OpenOptions {
   /**
    * How a large vocabulary is kept for later starts, in the cache of layouts; false keeps nothing and uses nothing. By
    * default as the environment says.
    */
-  readonly layoutCache?: VocabularyCache;
+  readonly layoutCache?: boolean | LayoutCacheOptions | undefined;
 }
 
 /** A Hugging Face model directory, a GGUF file, or a folder containing one GGUF model. */

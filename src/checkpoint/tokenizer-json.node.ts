@@ -5,6 +5,9 @@ import { scanTables, tokenizerOfTables } from '../tokenizer/tables/scan-tokenize
 import type { JsonObject } from '../tokenizer/tokenizer-schema.ts';
 import { keptVocabulary, type VocabularyCache } from './layouts/vocabularies.node.ts';
 
+/** Of a tokenizer.json with its merges, at least; published ones have 70. */
+const BYTES_PER_TOKEN = 32;
+
 /**
  * The object in a tokenizer.json. A large vocabulary is read without making an object of it, and kept for later starts.
  *
@@ -25,10 +28,13 @@ export async function readTokenizerJson<T extends JsonObject | undefined>(
   };
   try {
     let json: JsonObject | T | undefined;
-    const { size } = source;
-    const facts = 'tokenizer.json';
-    const stamps = () => stampsOf([source]);
-    const kept = await keptVocabulary({ path: name, size, stamps, facts }, cache, async () => {
+    const vocabulary = {
+      path: name,
+      mostTokens: source.size / BYTES_PER_TOKEN,
+      stamps: () => stampsOf([source]),
+      facts: 'tokenizer.json',
+    };
+    const kept = await keptVocabulary(vocabulary, cache, async () => {
       const { bytes, tabled } = await read();
       const made = tabled && tokenizerOfTables(tabled);
       json = made ?? parse(bytes);

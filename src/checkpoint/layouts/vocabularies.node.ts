@@ -16,15 +16,11 @@ import { type LayoutCacheOptions, layoutCacheSettings } from './settings.node.ts
 /** Who takes the layout of a vocabulary, instead of an engine. */
 export const VOCABULARY_TAKER = `vocabulary ${TABLES_VERSION}`;
 
-/** Smaller vocabularies are not kept, because they load in a tenth of a second. */
-const LEAST_TOKENS = 1 << 16;
-/** Files that hold fewer tokens, whatever they are. */
-const LEAST_BYTES = 1 << 21;
 /** More than any vocabulary takes: one of 2^24 tokens and as many merges. */
 const MOST_BYTES = 2 ** 31 - 1;
 
 /** How vocabularies are kept; false keeps nothing and uses nothing. */
-export type VocabularyCache = boolean | (LayoutCacheOptions & { readonly leastTokens?: number }) | undefined;
+export type VocabularyCache = boolean | LayoutCacheOptions | undefined;
 
 /** What a vocabulary is made from. */
 export interface VocabularySource {
@@ -34,8 +30,8 @@ export interface VocabularySource {
   stamps(): Promise<FileStamp[] | undefined>;
   /** What else determines the tables: JSON. */
   readonly facts: unknown;
-  /** The bytes of the file. */
-  readonly size: number;
+  /** The most tokens that it may have. */
+  readonly mostTokens: number;
 }
 
 /**
@@ -51,11 +47,11 @@ export async function keptVocabulary(
   cache: VocabularyCache,
   make: () => Promise<TabledTokenizer | undefined>,
 ): Promise<TabledTokenizer | undefined> {
-  const { leastTokens = LEAST_TOKENS, ...options } = typeof cache === 'object' ? cache : {};
-  const mayBeLarge = leastTokens < LEAST_TOKENS || source.size >= LEAST_BYTES;
-  const settings = cache !== false && mayBeLarge ? await layoutCacheSettings(options) : undefined;
-  const stamps = settings && (await settledStamps(source, settings.settledMs));
-  if (!settings || !stamps) return make();
+  const options = typeof cache === 'object' ? cache : {};
+  const settings = cache === false ? undefined : await layoutCacheSettings(options);
+  if (!settings || source.mostTokens < settings.leastTokens) return make();
+  const stamps = await settledStamps(source, settings.settledMs);
+  if (!stamps) return make();
   const key = keyOf(stamps, source.facts);
   const path = join(settings.folder, `${key}.layout`);
   const found = await read(path, key).catch(() => undefined);
@@ -65,7 +61,7 @@ export async function keptVocabulary(
     return found;
   }
   const made = await make();
-  const arrays = made && made.tables.vocabulary.size >= leastTokens ? storedTables(made) : undefined;
+  const arrays = made && made.tables.vocabulary.size >= settings.leastTokens ? storedTables(made) : undefined;
   if (arrays) await keep(path, key, arrays, source, settings).catch(() => {});
   return made;
 }

@@ -12,6 +12,9 @@ import { FileRows } from '../../rows.node.ts';
 import { MAGIC } from '../types.ts';
 import { openGgufCheckpoint } from './checkpoint.ts';
 import { openGguf, openGgufSplit, splitNames } from './reader.ts';
+import { StoredValues } from './stored-values.ts';
+
+const TOKENS_KEY = 'tokenizer.ggml.tokens';
 
 /**
  * The GGUF file that a path refers to: the file itself, whatever its name (Ollama's blobs have no extension), or the
@@ -63,10 +66,13 @@ export async function openGgufModel(
   try {
     for (const part of parts ?? [path]) sources.push(await FileSource.open(part));
     const file = parts ? await openGgufSplit(sources) : await openGguf(sources[0]!);
+    const { metadata } = file;
+    const tokens = metadata instanceof StoredValues ? metadata.packed(TOKENS_KEY) : undefined;
     const open = (kept?: BpeTables) => openGgufCheckpoint(file, (_, place) => new FileRows(place), kept);
     const source = {
       path,
-      size: sources[0]!.size,
+      // A few are not packed.
+      mostTokens: tokens?.length ?? 0,
       stamps: () => stampsOf(sources),
       facts: 'gguf',
     };
