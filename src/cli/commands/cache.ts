@@ -22,8 +22,9 @@ interface CacheFlags {
 
 const help = `
 Downloads are in the folder that Python's huggingface_hub uses: HF_HUB_CACHE, or hub in HF_HOME.
-Layouts are models as the engine takes them, kept so that they start faster. ROPEWALK_LAYOUT_CACHE names
-their folder, or is off; ROPEWALK_LAYOUT_CACHE_SIZE limits it (20GB; the least recently used go first).
+Layouts are models as the engine takes them, and large vocabularies as tables, kept so that models start
+faster. ROPEWALK_LAYOUT_CACHE names their folder, or is off; ROPEWALK_LAYOUT_CACHE_SIZE limits it (20GB;
+the least recently used go first).
 
 Examples:
   ropewalk cache list

@@ -1,6 +1,6 @@
 import { MAX_TOKEN_ID } from '../models/vocabulary.ts';
 import { isObject, type JsonObject } from '../tokenizer-schema.ts';
-import { BpeTables, modelWithTables, tablesOf } from './bpe-tables.ts';
+import { BpeTables, modelWithTables } from './bpe-tables.ts';
 import { JsonBytes, NotPlain } from './json-bytes.ts';
 import { MergeList } from './merge-list.ts';
 import { type TokenTable, TokenTableBuilder } from './token-table.ts';
@@ -69,18 +69,6 @@ export function tokenizerOfTables({ text, tables }: TabledTokenizer): JsonObject
   // Whatever the names look like in the file, these are the values that count.
   if (!isObject(model) || model.vocab !== VALUE || model.merges !== VALUE) return undefined;
   return { ...(json as JsonObject), model: modelWithTables(model, tables) };
-}
-
-/** The parts of a tokenizer that was made of tables; undefined for any other. */
-export function tabledTokenizer(json: JsonObject): TabledTokenizer | undefined {
-  const tables = tablesOf(json.model);
-  if (!tables) return undefined;
-  const model: JsonObject = {};
-  for (const name of Object.keys(json.model as JsonObject)) {
-    const isTable = name === 'vocab' || name === 'merges';
-    model[name] = isTable ? VALUE : (json.model as JsonObject)[name];
-  }
-  return { text: JSON.stringify({ ...json, model }), tables };
 }
 
 function scan(bytes: Uint8Array): TabledTokenizer | undefined {
