@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { Tensor as OrtTensor } from 'onnxruntime-common';
 import type { ProductPart, ProductWeight, ProvidedWeight } from '../onnx/emit.ts';
 import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
@@ -13,6 +14,7 @@ import {
 } from './engine.ts';
 import { layoutEngine, openFromLayout } from './from-layout.node.ts';
 import { type Library, openLibrary, type Pointer } from './library.node.ts';
+import { keepPacked, openFromPacked, type StoredModel } from './packed.node.ts';
 import { packedParts } from './packing.node.ts';
 import { ProvidedWeights } from './provided.node.ts';
 import { ProviderLibraries, type SelectedDevice } from './providers/provider-libraries.node.ts';
@@ -27,6 +29,15 @@ import { ProviderLibraries, type SelectedDevice } from './providers/provider-lib
 /** Sessions that run one after another need memory for activations once. */
 function withSharedArena(options: EngineSessionOptions): EngineSessionOptions {
   const session = { ...(options.extra?.session ?? {}), use_env_allocators: '1' };
+  return { ...options, extra: { ...options.extra, session } };
+}
+
+/** Weights in files are looked for in a folder. */
+function inFolder(options: EngineSessionOptions, folder: string): EngineSessionOptions {
+  const session = {
+    ...(options.extra?.session ?? {}),
+    model_external_initializers_file_folder_path: folder,
+  };
   return { ...options, extra: { ...options.extra, session } };
 }
 
@@ -96,6 +107,19 @@ export function directRuntime(binding: OnnxRuntime):
         const prefix = Buffer.from(`${options.profileFilePrefix ?? 'profile'}\0`, encoding);
         library.check(api.enableProfiling(settings, koffi.address(prefix)));
       }
+      if (options.saves) {
+        const { graph, weights: file } = options.saves;
+        const encoding = process.platform === 'win32' ? 'utf16le' : 'utf8';
+        const path = Buffer.from(`${graph}\0`, encoding);
+        library.check(api.setOptimizedModelPath(settings, koffi.address(path)));
+        const entries = {
+          optimized_model_external_initializers_file_name: basename(file),
+          optimized_model_external_initializers_min_size_in_bytes: '1',
+          save_external_prepacked_constant_initializers: '1',
+        };
+        for (const [key, value] of Object.entries(entries))
+          library.check(api.addSessionConfigEntry(settings, `session.${key}`, value));
+      }
       const provider = PROVIDERS[providerOf(options)];
       if (device) device.append(settings, { threads: options.intraOpNumThreads });
       else if (provider) library.check(api.appendExecutionProvider(settings, provider, null, null, 0));
@@ -155,6 +179,26 @@ export function directRuntime(binding: OnnxRuntime):
       if (isPacked) await weights.releasePacked(packs);
       return session;
     };
+    const openStored = (model: StoredModel, own: EngineSessionOptions) =>
+      open(model.bytes, inFolder(own, model.folder), new ProvidedWeights(library));
+    if (layouts && isPacked && !device && models.some(({ provided }) => provided.length > 0)) {
+      const { model_external_initializers_file_folder_path: folder = library.placeholder.folder } = (options
+        .extra?.session ?? {}) as Record<string, string>;
+      const find = () =>
+        openFromPacked(library, models, folder, layouts, (stored) =>
+          allOrNone(stored.map((model) => openStored(model, ownOptions))),
+        );
+      const found = await find();
+      library.trimMemory();
+      if (found) return found;
+      if (layouts.keepsPacked) {
+        await keepPacked(library, models, folder, layouts, (model, saves) =>
+          openStored(model, { ...options, saves, logSeverityLevel: 3 }),
+        );
+        const made = await find();
+        if (made) return made;
+      }
+    }
     const kept =
       layouts &&
       (await openFromLayout(

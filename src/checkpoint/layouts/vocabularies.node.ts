@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto';
 import { rm, statfs, utimes } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { crc32 } from 'node:zlib';
 import { makePrivateFolder } from '../../files/folders.node.ts';
 import type { FileStamp } from '../../files/source.ts';
 import type { ProvidedWeight } from '../../onnx/emit.ts';
 import { TENSOR_ALIGNMENT } from '../../onnx/layout-cache.ts';
 import type { TabledTokenizer } from '../../tokenizer/tables/scan-tokenizer.ts';
 import { storedTables, TABLES_VERSION, tablesFromStored } from '../../tokenizer/tables/stored-tables.ts';
-import { LAYOUT_VERSION, openLayout, writeLayout } from './layout-file.node.ts';
+import { LAYOUT_VERSION, openLayout, piecesOf, writeLayout } from './layout-file.node.ts';
 import { lockUnlessHeld, RESERVE } from './lock.node.ts';
 import { makeRoom } from './room.node.ts';
 import { type LayoutCacheOptions, layoutCacheSettings } from './settings.node.ts';
@@ -89,18 +88,18 @@ async function read(path: string, key: string): Promise<TabledTokenizer | undefi
   if (!opened) return undefined;
   const { handle, description } = opened;
   try {
-    const { version, engine, bytes, pieces } = description;
+    const { version, engine, bytes } = description;
     const fits = version === LAYOUT_VERSION && engine === VOCABULARY_TAKER && description.key === key;
     if (!fits || bytes > MOST_BYTES) return undefined;
     const stored = new Uint8Array(bytes);
-    for (const piece of pieces) {
-      const part = stored.subarray(piece.offset, piece.offset + piece.bytes);
+    for (const { offset, bytes: size, matches } of piecesOf(description)) {
+      const part = stored.subarray(offset, offset + size);
       for (let done = 0; done < part.length; ) {
-        const { bytesRead } = await handle.read(part, done, part.length - done, piece.offset + done);
+        const { bytesRead } = await handle.read(part, done, part.length - done, offset + done);
         if (bytesRead === 0) return undefined;
         done += bytesRead;
       }
-      if (crc32(part) !== piece.crc) return undefined;
+      if (!matches(part)) return undefined;
     }
     return tablesFromStored(stored, TENSOR_ALIGNMENT);
   } finally {
