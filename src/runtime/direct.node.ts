@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { Tensor as OrtTensor } from 'onnxruntime-common';
 import type { ProductPart, ProductWeight, ProvidedWeight } from '../onnx/emit.ts';
-import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
+import type { LayoutCache, LayoutEngine, PackedPaths } from '../onnx/layout-cache.ts';
 import type { DeviceMemory } from './device.ts';
 import { openDeviceMemory } from './device-memory.node.ts';
 import { DirectSession } from './direct-session.node.ts';
@@ -179,26 +179,8 @@ export function directRuntime(binding: OnnxRuntime):
       if (isPacked) await weights.releasePacked(packs);
       return session;
     };
-    const openStored = (model: StoredModel, own: EngineSessionOptions) =>
-      open(model.bytes, inFolder(own, model.folder), new ProvidedWeights(library));
-    if (layouts && isPacked && !device && models.some(({ provided }) => provided.length > 0)) {
-      const { model_external_initializers_file_folder_path: folder = library.placeholder.folder } = (options
-        .extra?.session ?? {}) as Record<string, string>;
-      const find = () =>
-        openFromPacked(library, models, folder, layouts, (stored) =>
-          allOrNone(stored.map((model) => openStored(model, ownOptions))),
-        );
-      const found = await find();
-      library.trimMemory();
-      if (found) return found;
-      if (layouts.keepsPacked) {
-        await keepPacked(library, models, folder, layouts, (model, saves) =>
-          openStored(model, { ...options, saves, logSeverityLevel: 3 }),
-        );
-        const made = await find();
-        if (made) return made;
-      }
-    }
+    const own = layouts && isPacked && !device && (await openPacked(models, ownOptions, layouts));
+    if (own) return own;
     const kept =
       layouts &&
       (await openFromLayout(
@@ -210,6 +192,30 @@ export function directRuntime(binding: OnnxRuntime):
     const sessions = kept ?? (await allOrNone(await openInTurn(models, openOne)));
     if (models.some((model) => model.provided.length > 0)) library.trimMemory();
     return sessions;
+  };
+  /** Sessions over packed forms in a cache, which are made first if it is to keep them. */
+  const openPacked = async (
+    models: readonly SessionModel[],
+    options: EngineSessionOptions,
+    layouts: LayoutCache,
+  ): Promise<EngineSession[] | undefined> => {
+    if (models.every(({ provided }) => provided.length === 0)) return undefined;
+    const session = (options.extra?.session ?? {}) as Record<string, string>;
+    const folder = session.model_external_initializers_file_folder_path ?? library.placeholder.folder;
+    const openStored = (model: StoredModel, saves?: PackedPaths) =>
+      open(
+        model.bytes,
+        { ...inFolder(options, model.folder), ...(saves && { saves }) },
+        new ProvidedWeights(library),
+      );
+    const find = () =>
+      openFromPacked(library, models, folder, layouts, (stored) =>
+        allOrNone(stored.map((model) => openStored(model))),
+      );
+    const found = await find();
+    if (found || !layouts.keepsPacked) return found;
+    await keepPacked(library, models, folder, layouts, openStored);
+    return find();
   };
   /** Sessions over weights that are read one session after the other: while those of one are read, others are packed. */
   const openInTurn = async (

@@ -1,9 +1,9 @@
 import { open, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { ProvidedTensor } from '../onnx/emit.ts';
-import { type LayoutCache, tensorBytes } from '../onnx/layout-cache.ts';
+import { type LayoutCache, type PackedPaths, tensorBytes } from '../onnx/layout-cache.ts';
 import { type StoredTensor, tensorsInFiles, withTensorsInFiles } from '../onnx/proto.ts';
-import type { EngineSession, EngineSessionOptions, SessionModel } from './engine.ts';
+import type { EngineSession, SessionModel } from './engine.ts';
 import { isIntact, layoutEngine, readAt } from './from-layout.node.ts';
 import type { Library } from './library.node.ts';
 
@@ -96,6 +96,8 @@ export async function openFromPacked(
     library.dropMapped(path);
     await close();
   }
+  // What it packed into, for comparison.
+  library.trimMemory();
   if (opened.status === 'fulfilled' && checked.status === 'fulfilled' && checked.value) return opened.value;
   if (opened.status === 'fulfilled') for (const session of opened.value) await session.release();
   for (const { discard } of files) await discard();
@@ -113,7 +115,7 @@ export async function keepPacked(
   models: readonly SessionModel[],
   folder: string,
   layouts: LayoutCache,
-  create: (model: StoredModel, save: NonNullable<EngineSessionOptions['saves']>) => Promise<EngineSession>,
+  create: (model: StoredModel, saves: PackedPaths) => Promise<EngineSession>,
 ): Promise<void> {
   const inside = await valuesInside(models, folder);
   if (!inside) return;
@@ -142,11 +144,11 @@ export async function keepPacked(
       );
       const all = placesOf(inside, places);
       const stored = { bytes: withTensorsInFiles(bytes, all), folder: dirname(layout.path) };
-      const isKept = await layouts.keepPacked(provided, engine, async (save) => {
-        const session = await create(stored, save);
+      const isKept = await layouts.keepPacked(provided, engine, async (saves) => {
+        const session = await create(stored, saves);
         await session.release();
-        const written = tensorsInFiles(await readFile(save.graph));
-        return completed(save.weights, tensors, written, { file: layout.file, offsets });
+        const written = tensorsInFiles(await readFile(saves.graph));
+        return completed(saves.weights, tensors, written, { file: layout.file, offsets });
       });
       if (!isKept) return;
     }
