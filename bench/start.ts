@@ -1,12 +1,14 @@
 /**
  * How long a model takes from a cold process to the first token of a text of 128, in one interleaved run: Ropewalk's
- * first start (nothing kept), later ones (its layout is kept), one that keeps nothing, and node-llama-cpp.
+ * first start (nothing kept), later ones (its layout is kept), those with the engine's packed form (`ropewalk cache pack`), one
+ * that keeps nothing, and node-llama-cpp.
  *
  *     npm run bench:start -- [--llama FOLDER] [--only smol|1b] [--rounds 5] [--work FOLDER]
  *
  * FOLDER is where `npm install` put node-llama-cpp; see rivals/. Files are read before each start, so that they are in
  * the system's cache; the layouts too, since whoever starts twice has them there.
  */
+import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -31,6 +33,7 @@ const PROMPT = 128;
 const rounds = Number(flags.rounds);
 const threads = Number(flags.threads);
 const layouts = join(resolve(flags.work), 'layouts');
+const packed = join(resolve(flags.work), 'packed');
 const shapes = [
   { name: 'smol', title: 'SmolLM2-135M shape', config: smol },
   { name: '1b', title: 'Llama-3.2-1B shape, vocabulary of 128,256', config: oneB },
@@ -67,6 +70,7 @@ function entrantsOf(model: string): Measured[] {
   return [
     ours('Ropewalk, first start', true, layouts),
     ours('Ropewalk, later start', false, layouts),
+    ours('Ropewalk, packed', false, packed),
     ours('Ropewalk, nothing kept', false, 'off'),
     ...(hasRival ? [rival] : []),
   ].map((each) => ({ ...each, seconds: new Samples(), processor: new Samples(), bytes: 0 }));
@@ -79,7 +83,13 @@ for (const { name, title, config } of shapes) {
   if (flags.only !== undefined && flags.only !== name) continue;
   const files = new ModelFiles(name, config, resolve(flags.work));
   for (const type of ['Q8_0', 'Q4_0'] as const) {
-    const all = entrantsOf(await files.gguf(type));
+    const model = await files.gguf(type);
+    const all = entrantsOf(model);
+    execFileSync(
+      process.execPath,
+      ['bin/ropewalk.js', 'cache', 'pack', model, '--activations', 'int8', '--threads', flags.threads],
+      { env: { ...process.env, ROPEWALK_LAYOUT_CACHE: packed }, stdio: ['ignore', 'ignore', 'inherit'] },
+    );
     for (let round = 0; round < rounds; round++) {
       for (const each of all) {
         if (each.isFirst) rmSync(layouts, { recursive: true, force: true });
@@ -105,5 +115,5 @@ for (const { name, title, config } of shapes) {
     }
   }
 }
-rmSync(layouts, { recursive: true, force: true });
+for (const folder of [layouts, packed]) rmSync(folder, { recursive: true, force: true });
 console.log(`\nload ${loadavg()[0]!.toFixed(2)}`);

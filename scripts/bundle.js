@@ -1,34 +1,96 @@
 /**
- * Joins the compiled package's modules for Node, where reading hundreds of small files took a third of the time that the
- * import takes. Browsers' bundlers do the same with the modules as they are.
+ * Joins the compiled package's modules for Node, together with the small libraries that they use: reading hundreds of
+ * small files took most of the time of an import. Browsers' bundlers do the same with the modules as they are.
  *
  *     node scripts/bundle.js [dist]
  *
- * The bundles lie as deep as the modules do, so that what they find by relative paths stays where it is.
+ * The bundles lie as deep as the modules do, so that what they find by relative paths stays where it is. Names are
+ * kept, so that the stack of an error can be read.
  */
-import { rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const [dist = fileURLToPath(new URL('../dist', import.meta.url))] = process.argv.slice(2);
 const folder = join(dist, 'bundle');
 
+/** Libraries that are joined with the modules, and what they use; all others are found in node_modules. */
+const JOINED = new Set([
+  '@asteasolutions/zod-to-openapi',
+  '@bufbuild/protobuf',
+  '@eslint-community/regexpp',
+  '@hono/zod-openapi',
+  '@hono/zod-validator',
+  'onnx-buf',
+  'onnxruntime-common',
+  'openapi3-ts',
+  'zod',
+]);
+
+/** @param {string} specifier a package, or a file in one. */
+const packageOf = (specifier) =>
+  specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/');
+
+/** @type {import('esbuild').Plugin} */
+const keepOthers = {
+  name: 'libraries that are not joined',
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^[^./]/ }, ({ path, kind }) =>
+      kind === 'entry-point' || JOINED.has(packageOf(path)) ? undefined : { path, external: true },
+    ),
+};
+
+/**
+ * @param {Record<string, string>} entryPoints modules that share what they have in common.
+ * @returns {Promise<string[]>} the folders of the libraries that were joined.
+ */
+async function bundle(entryPoints) {
+  const { metafile } = await build({
+    entryPoints,
+    outdir: folder,
+    bundle: true,
+    splitting: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    minifyWhitespace: true,
+    minifySyntax: true,
+    legalComments: 'none',
+    plugins: [keepOthers],
+    metafile: true,
+    chunkNames: '[name]-[hash]',
+    logLevel: 'warning',
+  });
+  return Object.keys(metafile.inputs).flatMap(
+    (path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(resolve(path))?.[0] ?? [],
+  );
+}
+
+/** @param {Iterable<string>} packages folders. */
+function licenses(packages) {
+  return [...packages]
+    .map((path) => {
+      const { name, version, license } = JSON.parse(readFileSync(join(path, 'package.json'), 'utf8'));
+      const file = readdirSync(path).find((entry) => /^licen[cs]e/i.test(entry));
+      const text = file === undefined ? '' : `\n\n${readFileSync(join(path, file), 'utf8').trim()}`;
+      return `${name} ${version} (${license})${text}\n`;
+    })
+    .sort()
+    .join('\n\n');
+}
+
 rmSync(folder, { recursive: true, force: true });
-await build({
-  entryPoints: {
+// The command loads what a subcommand needs; in one build with the library, that would cut the library into small pieces.
+const joined = [
+  ...(await bundle({
     node: join(dist, 'node.js'),
     core: join(dist, 'core.js'),
     'worker.node': join(dist, 'generation/worker/worker.node.js'),
-    cli: join(dist, 'cli/main.js'),
-  },
-  outdir: folder,
-  bundle: true,
-  splitting: true,
-  platform: 'node',
-  format: 'esm',
-  target: 'node20',
-  packages: 'external',
-  chunkNames: '[name]-[hash]',
-  logLevel: 'warning',
-});
+  })),
+  ...(await bundle({ cli: join(dist, 'cli/main.js') })),
+];
+writeFileSync(join(folder, 'LICENSES.txt'), licenses(new Set(joined)));

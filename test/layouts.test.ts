@@ -225,7 +225,10 @@ describe('a damaged layout is found out and made again', () => {
         options,
         provided,
         layouts && {
+          keepsPacked: false,
           obtain: (weights, engine) => layouts.obtain(weights, { ...engine, name: 'onnxruntime 0.0.1' }),
+          findPacked: () => Promise.resolve(undefined),
+          keepPacked: () => Promise.resolve(false),
         },
       );
     const runtime = { ...other.runtime, InferenceSession: { create } };

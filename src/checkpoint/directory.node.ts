@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { RopewalkError } from '../errors.ts';
@@ -9,8 +8,8 @@ import { HEAD_BYTES, inPlaceOf } from '../files/not-weights.ts';
 import { joinTokenizerFiles } from '../tokenizer/added-token-files.ts';
 import { namedTemplates } from '../tokenizer/named-templates.ts';
 import { tokenizerFromOlderFiles } from '../tokenizer/older/files.ts';
-import { scanTokenizer } from '../tokenizer/tables/scan-tokenizer.ts';
 import type { Checkpoint, TokenizerFiles } from './checkpoint.ts';
+import type { VocabularyCache } from './layouts/vocabularies.node.ts';
 import {
   CARRIED_FILES,
   CONFIG_FILE,
@@ -22,6 +21,7 @@ import {
 } from './model-files.ts';
 import { quote, show } from './safetensors/header.ts';
 import { TensorStore } from './safetensors/tensor-store.node.ts';
+import { readTokenizerJson } from './tokenizer-json.node.ts';
 
 /** A checked Hugging Face model directory; its weights are read on demand. */
 export interface ModelDirectory extends Checkpoint {
@@ -34,7 +34,10 @@ export interface ModelDirectory extends Checkpoint {
  * `model.safetensors.index.json` lists. An interrupted save into it is completed first. Close `tensors` when done.
  * @throws RopewalkError naming the file, what is wrong with it and the remedy
  */
-export async function openModelDirectory(path: string): Promise<ModelDirectory> {
+export async function openModelDirectory(
+  path: string,
+  { layoutCache }: { readonly layoutCache?: VocabularyCache } = {},
+): Promise<ModelDirectory> {
   await recoverDirectory(path);
   await checkDirectory(path);
   const config = await readJsonObject(path, CONFIG_FILE);
@@ -53,7 +56,7 @@ export async function openModelDirectory(path: string): Promise<ModelDirectory> 
     ...(generationConfig && { generationConfig }),
     tensors,
     carriedFiles,
-    tokenizerFiles: () => readTokenizerFiles(path),
+    tokenizerFiles: () => readTokenizerFiles(path, layoutCache),
   };
 }
 
@@ -61,8 +64,17 @@ export async function openModelDirectory(path: string): Promise<ModelDirectory> 
  * tokenizer.json (made from tokenizer.model, or from vocab.json and merges.txt, if missing) and tokenizer_config.json,
  * with the tokens that other files add; a chat template in a separate file is merged into the latter.
  */
-export async function readTokenizerFiles(path: string): Promise<TokenizerFiles | undefined> {
-  const own = await readTokenizerJson(path);
+export async function readTokenizerFiles(
+  path: string,
+  cache?: VocabularyCache,
+): Promise<TokenizerFiles | undefined> {
+  const real = await resolveInside(path, 'tokenizer.json');
+  const own =
+    real === undefined
+      ? undefined
+      : await readTokenizerJson(real, join(path, 'tokenizer.json'), cache, (bytes) =>
+          parseJsonObject(path, 'tokenizer.json', bytes),
+        );
   const ownConfig = await readJsonObject(path, 'tokenizer_config.json');
   const made = own ? undefined : await readOlderFiles(path, ownConfig);
   const base = own ?? made?.tokenizer;
@@ -85,13 +97,6 @@ export async function readTokenizerFiles(path: string): Promise<TokenizerFiles |
   const more = await readNamedTemplates(path);
   if (more.length > 0) config.chat_template = joinTemplates(config.chat_template, more);
   return { tokenizer, config, changed: { ...changed, templates: more.length > 0 } };
-}
-
-/** tokenizer.json; a large vocabulary is read without making an object of it. */
-async function readTokenizerJson(path: string): Promise<Record<string, unknown> | undefined> {
-  const bytes = await readFileOf(path, 'tokenizer.json');
-  if (!bytes) return undefined;
-  return (isUtf8(bytes) ? scanTokenizer(bytes) : undefined) ?? parseJsonObject(path, 'tokenizer.json', bytes);
 }
 
 /** The templates in the folder `additional_chat_templates`, named after their files. */

@@ -5,6 +5,7 @@ import type { Checkpoint } from './checkpoint.ts';
 import { openModelDirectory } from './directory.node.ts';
 import { readGenerationConfig, type SamplingDefaults } from './generation-config.ts';
 import { ggufIn, openGgufModel } from './gguf/reading/open.node.ts';
+import type { LayoutCacheOptions } from './layouts/settings.node.ts';
 import { matchTensors } from './match-tensors.ts';
 
 /** An opened and checked checkpoint: every weight exists, in the shape that the config requires. */
@@ -22,10 +23,18 @@ export interface OpenedModel extends BuiltModel {
   readonly warnings: readonly string[];
 }
 
+interface OpenOptions {
+  /**
+   * How a large vocabulary is kept for later starts, in the cache of layouts; false keeps nothing and uses nothing. By
+   * default as the environment says.
+   */
+  readonly layoutCache?: boolean | LayoutCacheOptions | undefined;
+}
+
 /** A Hugging Face model directory, a GGUF file, or a folder containing one GGUF model. */
-async function openCheckpoint(path: string): Promise<Checkpoint> {
+async function openCheckpoint(path: string, options: OpenOptions): Promise<Checkpoint> {
   const gguf = await ggufIn(path);
-  return gguf === undefined ? openModelDirectory(path) : openGgufModel(gguf);
+  return gguf === undefined ? openModelDirectory(path, options) : openGgufModel(gguf, options);
 }
 
 /**
@@ -34,8 +43,8 @@ async function openCheckpoint(path: string): Promise<Checkpoint> {
  *
  * @throws RopewalkError naming the file and the field or tensor that is missing or wrong.
  */
-export async function openModel(path: string): Promise<OpenedModel> {
-  const checkpoint = await openCheckpoint(path);
+export async function openModel(path: string, options: OpenOptions = {}): Promise<OpenedModel> {
+  const checkpoint = await openCheckpoint(path, options);
   try {
     const built = modelFromConfig(checkpoint.config, checkpoint.configName);
     const matched = await matchTensors(built, checkpoint);

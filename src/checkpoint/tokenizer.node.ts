@@ -6,17 +6,24 @@ import { loadTokenizer } from '../tokenizer/tokenizer.node.ts';
 import { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { readTokenizerFiles } from './directory.node.ts';
 import { ggufIn, openGgufModel } from './gguf/reading/open.node.ts';
+import type { VocabularyCache } from './layouts/vocabularies.node.ts';
+import { readTokenizerJson } from './tokenizer-json.node.ts';
 
 /**
  * The tokenizer of a model, with its chat template, from a Hugging Face directory (which needs no weights), a GGUF
  * file, or a tokenizer.json.
  *
+ * @param options.layoutCache how a large vocabulary is kept for later starts, in the cache of layouts; false keeps
+ *   nothing and uses nothing. By default as the environment says.
  * @throws RopewalkError naming the path, if there is none.
  */
-export async function openTokenizer(path: string): Promise<Tokenizer> {
+export async function openTokenizer(
+  path: string,
+  { layoutCache }: { readonly layoutCache?: VocabularyCache } = {},
+): Promise<Tokenizer> {
   const gguf = await ggufIn(path);
   if (gguf !== undefined) {
-    const checkpoint = await openGgufModel(gguf);
+    const checkpoint = await openGgufModel(gguf, { layoutCache });
     try {
       return fromFiles(await checkpoint.tokenizerFiles(), path);
     } finally {
@@ -25,11 +32,16 @@ export async function openTokenizer(path: string): Promise<Tokenizer> {
   }
   await recoverDirectory(path);
   try {
-    if ((await stat(path)).isFile()) return loadTokenizer(path);
+    if ((await stat(path)).isFile()) {
+      const json = path.endsWith('.json')
+        ? await readTokenizerJson(path, path, layoutCache, () => undefined)
+        : undefined;
+      return loadTokenizer(path, json);
+    }
   } catch (error) {
     throw fileError(error, 'read the tokenizer of', path);
   }
-  return fromFiles(await readTokenizerFiles(path), path);
+  return fromFiles(await readTokenizerFiles(path, layoutCache), path);
 }
 
 function fromFiles(

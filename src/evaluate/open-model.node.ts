@@ -22,7 +22,7 @@ export async function openAnsweringModel(
   path: string,
   { name, onWarnings, progressOf, ...options }: OpenAnsweringOptions,
 ): Promise<{ readonly model: AnsweringModel; close(): Promise<void> }> {
-  const opened = await openModel(path);
+  const opened = await openModel(path, options);
   try {
     onWarnings?.(opened.warnings);
     const tokenizer = await tokenizerOf(opened.checkpoint);

@@ -238,8 +238,8 @@ function besideName(target: string, suffix: string): string {
   return join(dirname(target), `.${basename(target)}.${suffix}`);
 }
 
-/** A name for a temporary: it identifies the writer and the time. */
-function partialName(target: string): string {
+/** A name beside a target for what is not yet complete: it identifies the writer and the time. */
+export function partialName(target: string): string {
   const owner = `${HOST}-${process.pid}-${Date.now()}`;
   return besideName(target, `partial-${owner}-${randomBytes(4).toString('hex')}`);
 }

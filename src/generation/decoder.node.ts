@@ -1,8 +1,10 @@
-import { ModelLayouts } from '../checkpoint/layouts/layout-cache.node.ts';
+import { type ModelLayoutOptions, ModelLayouts } from '../checkpoint/layouts/layout-cache.node.ts';
 import { type LayoutCacheOptions, layoutCacheSettings } from '../checkpoint/layouts/settings.node.ts';
 import type { OpenedModel } from '../checkpoint/load.node.ts';
 import { weightSources } from '../checkpoint/weight-sources.node.ts';
+import { RopewalkError } from '../errors.ts';
 import type { CausalLM } from '../families/family.ts';
+import type { PackedLayout } from '../onnx/layout-cache.ts';
 import type { Quantization } from '../onnx/quantize.ts';
 import { checkDevice, type Device, type Precision } from '../runtime/devices.ts';
 import { nodeEngine } from '../runtime/engine.node.ts';
@@ -111,4 +113,69 @@ export async function keepLayout(
   } finally {
     close();
   }
+}
+
+/** Tokens at a time: the engine has kernels for one, a few and many. */
+const TRIED = [24, 2, 1];
+
+/**
+ * Keeps a model's weights together with the forms into which the engine packs them. Later starts map both: the model
+ * then takes little memory of its own, and processes share it. How activations are rounded is part of the form.
+ *
+ * The engine's packing is its own matter, so the model is run with and without the file: nothing is kept unless the logits
+ * are the same bits.
+ *
+ * @returns the bytes that are kept.
+ * @throws RopewalkError with the reason if they cannot be kept.
+ */
+export async function keepPacked(
+  opened: OpenedModel,
+  options: Omit<DecoderOptions, 'layoutCache' | 'engine'> & {
+    readonly layoutCache?: LayoutCacheOptions;
+  } = {},
+): Promise<number> {
+  const { path } = opened.checkpoint;
+  const kept = await layoutCacheSettings({ minimumBytes: 1, ...options.layoutCache });
+  if (!kept)
+    throw new RopewalkError(
+      `the packed form of ${path} is not kept: ROPEWALK_LAYOUT_CACHE is off; name a folder, or unset it.`,
+    );
+  const { threads, activations, quantize, onProgress: onRead } = options;
+  const engine = decodingEngine(opened.model, options);
+  const logitsWith = async (own: Partial<ModelLayoutOptions>): Promise<Float32Array[]> => {
+    const sources = await weightSources(opened, { quantize, activations, onRead, threads });
+    const { weights, folder, close } = sources;
+    const layouts = new ModelLayouts(opened, { ...kept, quantize, ...own });
+    const settings = { layouts, ...(folder !== undefined && { weightsFolder: folder }) };
+    const decoder = await Decoder.create(engine, opened.model, weights, settings, close);
+    try {
+      const cache = decoder.newCache();
+      const logits: Float32Array[] = [];
+      let next = 0;
+      for (const count of TRIED) {
+        const ids = Array.from({ length: count }, () => (next++ * 7919) % opened.model.config.vocab_size);
+        logits.push((await decoder.forward(ids, cache, 'last')).slice());
+      }
+      return logits;
+    } finally {
+      await decoder.release();
+    }
+  };
+  let reason = 'the engine reads its weights in place, or not on the CPU';
+  const files: PackedLayout[] = [];
+  const packed = await logitsWith({
+    packed: 'make',
+    onPacked: (file) => files.push(file),
+    onRefused: (why) => {
+      reason = why;
+    },
+  });
+  if (files.length === 0) throw new RopewalkError(`the packed form of ${path} is not kept: ${reason}.`);
+  const plain = await logitsWith({ packed: 'ignore' });
+  const areSame = plain.every((logits, i) => logits.every((value, at) => Object.is(value, packed[i]![at])));
+  if (areSame) return files.reduce((sum, { bytes }) => sum + bytes, 0);
+  for (const { discard } of files) await discard();
+  throw new RopewalkError(
+    `the packed form of ${path} is not kept: the engine computes something else with it. Please report this.`,
+  );
 }

@@ -31,7 +31,7 @@ export async function loadHere(idOrPath: string, options: LoadOptions = {}): Pro
   const { signal, onProgress, onDownload, prefixCacheBytes, sequences, ...settings } = options;
   signal?.throwIfAborted();
   const path = await resolveModel(idOrPath, { signal, onProgress: onDownload });
-  const opened = await openModel(path);
+  const opened = await openModel(path, settings);
   try {
     const { family, stopTokens, sampling, warnings } = opened;
     const tokenizer = await tokenizerOf(opened.checkpoint);

@@ -138,6 +138,42 @@ export function externalTensor(
   });
 }
 
+/**
+ * Where the values of an initializer are: `location`, `offset` and `length`, and `prepacked_…` for each form into which the
+ * engine has packed them (ONNX Runtime's own addition).
+ */
+export type StoredTensor = readonly (readonly [key: string, value: string])[];
+
+/** The initializers of a model whose values are in files, by name. */
+export function tensorsInFiles(model: Uint8Array): Map<string, StoredTensor> {
+  const { graph } = fromBinary(ModelProtoSchema, model);
+  const outside = (graph?.initializer ?? []).filter(
+    ({ dataLocation }) => dataLocation === DataLocation.EXTERNAL,
+  );
+  return new Map(
+    outside.map(({ name, externalData }) => [name, externalData.map(({ key, value }) => [key, value])]),
+  );
+}
+
+/** A model whose initializers in files are in other places, or in the model itself. */
+export function withTensorsInFiles(
+  model: Uint8Array,
+  places: ReadonlyMap<string, StoredTensor | Uint8Array>,
+): Uint8Array {
+  const proto = fromBinary(ModelProtoSchema, model);
+  for (const tensor of proto.graph?.initializer ?? []) {
+    const place = tensor.dataLocation === DataLocation.EXTERNAL ? places.get(tensor.name) : undefined;
+    if (place instanceof Uint8Array) {
+      tensor.dataLocation = DataLocation.DEFAULT;
+      tensor.externalData = [];
+      tensor.rawData = place.slice();
+    } else if (place) {
+      tensor.externalData = place.map(([key, value]) => create(StringStringEntryProtoSchema, { key, value }));
+    }
+  }
+  return toBinary(ModelProtoSchema, proto);
+}
+
 export function encodeModel(graph: {
   nodes: NodeProto[];
   inputs: ValueInfoProto[];

@@ -1,6 +1,7 @@
+import { basename } from 'node:path';
 import { Tensor as OrtTensor } from 'onnxruntime-common';
 import type { ProductPart, ProductWeight, ProvidedWeight } from '../onnx/emit.ts';
-import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
+import type { LayoutCache, LayoutEngine, PackedPaths } from '../onnx/layout-cache.ts';
 import type { DeviceMemory } from './device.ts';
 import type { DeviceUse } from './device-errors.ts';
 import { openDeviceMemory } from './device-memory.node.ts';
@@ -14,6 +15,7 @@ import {
 } from './engine.ts';
 import { layoutEngine, openFromLayout } from './from-layout.node.ts';
 import { type Library, openLibrary, type Pointer } from './library.node.ts';
+import { keepPacked, openFromPacked, type StoredModel } from './packed.node.ts';
 import { packedParts } from './packing.node.ts';
 import { ProvidedWeights } from './provided.node.ts';
 import { ProviderLibraries, type SelectedDevice } from './providers/provider-libraries.node.ts';
@@ -28,6 +30,15 @@ import { ProviderLibraries, type SelectedDevice } from './providers/provider-lib
 /** Sessions that run one after another need memory for activations once. */
 function withSharedArena(options: EngineSessionOptions): EngineSessionOptions {
   const session = { ...(options.extra?.session ?? {}), use_env_allocators: '1' };
+  return { ...options, extra: { ...options.extra, session } };
+}
+
+/** Weights in files are looked for in a folder. */
+function inFolder(options: EngineSessionOptions, folder: string): EngineSessionOptions {
+  const session = {
+    ...(options.extra?.session ?? {}),
+    model_external_initializers_file_folder_path: folder,
+  };
   return { ...options, extra: { ...options.extra, session } };
 }
 
@@ -97,6 +108,19 @@ export function directRuntime(binding: OnnxRuntime):
         const prefix = Buffer.from(`${options.profileFilePrefix ?? 'profile'}\0`, encoding);
         library.check(api.enableProfiling(settings, koffi.address(prefix)));
       }
+      if (options.saves) {
+        const { graph, weights: file } = options.saves;
+        const encoding = process.platform === 'win32' ? 'utf16le' : 'utf8';
+        const path = Buffer.from(`${graph}\0`, encoding);
+        library.check(api.setOptimizedModelPath(settings, koffi.address(path)));
+        const entries = {
+          optimized_model_external_initializers_file_name: basename(file),
+          optimized_model_external_initializers_min_size_in_bytes: '1',
+          save_external_prepacked_constant_initializers: '1',
+        };
+        for (const [key, value] of Object.entries(entries))
+          library.check(api.addSessionConfigEntry(settings, `session.${key}`, value));
+      }
       const provider = PROVIDERS[providerOf(options)];
       if (device) device.append(settings, { threads: options.intraOpNumThreads });
       else if (provider) library.check(api.appendExecutionProvider(settings, provider, null, null, 0));
@@ -156,6 +180,8 @@ export function directRuntime(binding: OnnxRuntime):
       if (isPacked) await weights.releasePacked(packs);
       return session;
     };
+    const own = layouts && isPacked && !device && (await openPacked(models, ownOptions, layouts));
+    if (own) return own;
     const kept =
       layouts &&
       (await openFromLayout(
@@ -167,6 +193,30 @@ export function directRuntime(binding: OnnxRuntime):
     const sessions = kept ?? (await allOrNone(await openInTurn(models, openOne)));
     if (models.some((model) => model.provided.length > 0)) library.trimMemory();
     return sessions;
+  };
+  /** Sessions over packed forms in a cache, which are made first if it is to keep them. */
+  const openPacked = async (
+    models: readonly SessionModel[],
+    options: EngineSessionOptions,
+    layouts: LayoutCache,
+  ): Promise<EngineSession[] | undefined> => {
+    if (models.every(({ provided }) => provided.length === 0)) return undefined;
+    const session = (options.extra?.session ?? {}) as Record<string, string>;
+    const folder = session.model_external_initializers_file_folder_path ?? library.placeholder.folder;
+    const openStored = (model: StoredModel, saves?: PackedPaths) =>
+      open(
+        model.bytes,
+        { ...inFolder(options, model.folder), ...(saves && { saves }) },
+        new ProvidedWeights(library),
+      );
+    const find = () =>
+      openFromPacked(library, models, folder, layouts, (stored) =>
+        allOrNone(stored.map((model) => openStored(model))),
+      );
+    const found = await find();
+    if (found || !layouts.keepsPacked) return found;
+    await keepPacked(library, models, folder, layouts, openStored);
+    return find();
   };
   /** Sessions over weights that are read one session after the other: while those of one are read, others are packed. */
   const openInTurn = async (

@@ -1,7 +1,7 @@
 import type { Dialect } from '../graph/tensor.ts';
 import type { KernelThreads } from '../kernels/threads/shared-call.ts';
 import type { ProvidedWeight } from '../onnx/emit.ts';
-import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
+import type { LayoutCache, LayoutEngine, PackedPaths } from '../onnx/layout-cache.ts';
 import type { Binding, DeviceMemory, DeviceTensor, DeviceTensors } from './device.ts';
 import type { DeviceUse } from './device-errors.ts';
 import type { DeviceLimits } from './device-limits.ts';
@@ -47,6 +47,8 @@ export interface EngineSessionOptions {
   profileFilePrefix?: string;
   /** Ours; see {@link SessionSettings.inBackground}. */
   inBackground?: boolean;
+  /** Ours: the session writes its graph, and its weights with their packed forms, into files of one folder. */
+  saves?: PackedPaths;
   extra?: Record<string, unknown>;
 }
 

@@ -1,9 +1,8 @@
 import fs from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { crc32 } from 'node:zlib';
 import type { ProvidedWeight } from '../onnx/emit.ts';
-import type { Layout, LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
+import type { KeptFile, Layout, LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
 import type { EngineSession } from './engine.ts';
 import { ENGINE_NAME, type Library, type MappedFile } from './library.node.ts';
 import { ProvidedWeights } from './provided.node.ts';
@@ -12,8 +11,10 @@ import { ProvidedWeights } from './provided.node.ts';
 const STEP_MS = 10;
 
 const READ_BYTES = 1 << 24;
-/** Small enough for the processor's cache. */
-const CHECKED_BYTES = 1 << 20;
+/** A multiple of a piece's size. */
+const VIEW_BYTES = 1 << 30;
+/** While a file is checked, at most so many of its bytes stay in this process's memory. */
+const DROPPED_BYTES = 1 << 25;
 const read = promisify(fs.read);
 
 /**
@@ -58,7 +59,7 @@ export async function openFromLayout(
       open(weights).finally(() => {
         isPacking = false;
       }),
-      isIntact(layout).finally(() => layout.close()),
+      isIntact(library, layout, file).finally(() => layout.close()),
       (async () => {
         for (; isPacking; file.drop()) await sleep(STEP_MS);
       })(),
@@ -92,7 +93,7 @@ async function readWhole(library: Library, { file, bytes }: Layout): Promise<Map
 }
 
 /** Fills an array from a place in a file. @returns whether all of it could be read. */
-async function readAt(file: number, into: Uint8Array, offset: number): Promise<boolean> {
+export async function readAt(file: number, into: Uint8Array, offset: number): Promise<boolean> {
   for (let done = 0; done < into.length; ) {
     const { bytesRead } = await read(file, into, done, into.length - done, offset + done).catch(() => ({
       bytesRead: 0,
@@ -104,19 +105,38 @@ async function readAt(file: number, into: Uint8Array, offset: number): Promise<b
 }
 
 /**
- * Compares the file with its checksums, piece by piece. It is read, not mapped: views of a mapping count as memory of
- * JavaScript's, which made it collect garbage after every few pieces.
+ * Compares a file with its checksums, piece by piece.
+ *
+ * @param mapped the file, where it is mapped. A view counts as memory of JavaScript's, which would collect garbage for
+ * each small one.
  */
-async function isIntact({ file, pieces }: Layout): Promise<boolean> {
-  const buffer = new Uint8Array(CHECKED_BYTES);
-  for (const { offset, bytes, crc } of pieces) {
-    let sum = 0;
-    for (let done = 0; done < bytes; done += CHECKED_BYTES) {
-      const part = buffer.subarray(0, Math.min(CHECKED_BYTES, bytes - done));
-      if (!(await readAt(file, part, offset + done))) return false;
-      sum = crc32(part, sum);
+export async function isIntact(
+  library: Library,
+  { file, pieces }: Pick<KeptFile, 'file' | 'pieces'>,
+  mapped?: MappedFile,
+): Promise<boolean> {
+  let view = { start: 0, bytes: new Uint8Array() };
+  let sinceDrop = 0;
+  for (const { offset, bytes, matches } of pieces) {
+    let piece: Uint8Array;
+    if (mapped) {
+      if (offset + bytes > view.start + view.bytes.length) {
+        const end = pieces.at(-1)!.offset + pieces.at(-1)!.bytes;
+        const length = Math.min(VIEW_BYTES, end - offset);
+        const data = library.koffi.view(mapped.data + BigInt(offset), length);
+        view = { start: offset, bytes: new Uint8Array(data) };
+      }
+      piece = view.bytes.subarray(offset - view.start, offset - view.start + bytes);
+    } else {
+      piece = new Uint8Array(bytes);
+      if (!(await readAt(file, piece, offset))) return false;
     }
-    if (sum !== crc) return false;
+    if (!matches(piece)) return false;
+    sinceDrop += bytes;
+    if (sinceDrop < DROPPED_BYTES) continue;
+    sinceDrop = 0;
+    mapped?.drop();
+    await immediate();
   }
   return true;
 }

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { refuseTelemetry } from './telemetry.node.ts';
@@ -18,6 +18,7 @@ export const API = {
     'void *session, void *options, void *inputNames, void *inputs, size_t inputCount, void *outputNames, size_t outputCount, void *outputs',
   ],
   createSessionOptions: [10, 'void *', '_Out_ void **options'],
+  setOptimizedModelPath: [11, 'void *', 'void *options, void *path'],
   enableProfiling: [14, 'void *', 'void *options, void *prefix'],
   disableMemPattern: [17, 'void *', 'void *options'],
   setLogSeverity: [22, 'void *', 'void *options, int level'],
@@ -315,6 +316,27 @@ export class Library {
       drop: () => glibc.advise(data, bytes, NOT_NEEDED),
       free: () => glibc.unmap(data, bytes),
     };
+  }
+
+  /**
+   * Gives the pages of a file back that the engine has mapped, unless it wrote to them; they are read again when they are
+   * used.
+   */
+  dropMapped(path: string): void {
+    if (!this.#glibc) return;
+    let mappings: string;
+    try {
+      mappings = readFileSync('/proc/self/smaps', 'utf8');
+    } catch {
+      return;
+    }
+    for (const mapping of mappings.split(/\n(?=[0-9a-f]+-[0-9a-f]+ )/)) {
+      const [first = ''] = mapping.split('\n', 1);
+      const [, start, end] = /^([0-9a-f]+)-([0-9a-f]+) /.exec(first) ?? [];
+      if (!first.endsWith(` ${path}`) || !/^Anonymous: *0 kB$/m.test(mapping)) continue;
+      const at = BigInt(`0x${start}`);
+      this.#glibc.advise(at, Number(BigInt(`0x${end}`) - at), NOT_NEEDED);
+    }
   }
 
   /** `createSessionFromArray`, in another thread if possible. */

@@ -23,7 +23,6 @@ export interface JoinedTokenizer {
 
 /** The tokens that every tokenizer may name, in the order in which they get ids. */
 const NAMED = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token'];
-const FLAGS = ['single_word', 'lstrip', 'rstrip', 'normalized', 'special'] as const;
 
 interface Token extends Required<Omit<AddedTokenJson, 'id' | 'normalized'>> {
   /** If no file says, tokens that are not special are normalized. */
@@ -267,14 +266,14 @@ function given(value: unknown, file: string, field: string, special?: boolean): 
 }
 
 function withFlags(content: string, fields: JsonObject): Token {
-  const flag = (name: (typeof FLAGS)[number]) => fields[name] === true;
+  const { single_word, lstrip, rstrip, normalized, special } = fields;
   return {
     content,
-    single_word: flag('single_word'),
-    lstrip: flag('lstrip'),
-    rstrip: flag('rstrip'),
-    normalized: typeof fields.normalized === 'boolean' ? fields.normalized : undefined,
-    special: flag('special'),
+    single_word: single_word === true,
+    lstrip: lstrip === true,
+    rstrip: rstrip === true,
+    normalized: typeof normalized === 'boolean' ? normalized : undefined,
+    special: special === true,
   };
 }
 
@@ -282,8 +281,12 @@ function contentOf(token: Given): string {
   return typeof token === 'string' ? token : token.content;
 }
 
+/** Equal for tokens with the same text and flags. */
 function keyOf(token: Given): string {
-  return typeof token === 'string' ? token : JSON.stringify(complete(token));
+  if (typeof token === 'string') return `text ${token}`;
+  const { content, single_word, lstrip, rstrip, normalized, special } = token;
+  const flags = [single_word, lstrip, rstrip, normalized ?? !special, special];
+  return `${flags.map(Number).join('')} ${content}`;
 }
 
 function complete(token: Token) {

@@ -14,9 +14,10 @@ import { isObject, type JsonObject } from './tokenizer-schema.ts';
  * directory has no tokenizer.json, or if one of these is named, it is loaded from tokenizer.model, or vocab.json and
  * merges.txt.
  *
+ * @param read what a tokenizer.json at `path` contains, if it has already been read
  * @throws RopewalkError naming the file, if it is missing, is not JSON or is not a supported tokenizer
  */
-export function loadTokenizer(path: string): Tokenizer {
+export function loadTokenizer(path: string, read?: JsonObject): Tokenizer {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (!stats) {
     throw new RopewalkError(
@@ -49,7 +50,7 @@ export function loadTokenizer(path: string): Tokenizer {
           folder,
         )
       : undefined;
-  const own = made?.tokenizer ?? readTokenizerJson(file);
+  const own = made?.tokenizer ?? read ?? readTokenizerJson(file);
   if (!isObject(own)) return Tokenizer.fromJSON(own, undefined, file);
   const { tokenizer, config } = joinTokenizerFiles(
     {

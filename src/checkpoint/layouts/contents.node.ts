@@ -1,11 +1,12 @@
 import { open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { crc32 } from 'node:zlib';
 import { abandonedPartials } from '../../files/atomic.node.ts';
 import { errorCode, fileError } from '../../files/file-errors.ts';
 import { isAlive, lookAtLock } from '../../files/lock-file.node.ts';
+import { checksum } from './checksum.node.ts';
 import { LAYOUT_VERSION, type LayoutDescription, openLayout } from './layout-file.node.ts';
 import { type LayoutFile, layoutFiles } from './room.node.ts';
+import { VOCABULARY_TAKER } from './vocabularies.node.ts';
 
 /** A layout in the cache. */
 export interface KeptLayout extends LayoutFile {
@@ -51,7 +52,7 @@ export async function isIntact(
     throw fileError(error, 'read', path);
   });
   try {
-    for (const { offset, bytes, crc } of description.pieces) {
+    for (const { offset, bytes, checksum: expected } of description.pieces) {
       signal?.throwIfAborted();
       const piece = new Uint8Array(bytes);
       for (let done = 0; done < bytes; ) {
@@ -59,7 +60,7 @@ export async function isIntact(
         if (bytesRead === 0) return false;
         done += bytesRead;
       }
-      if (crc32(piece) !== crc) return false;
+      if (checksum(piece) !== expected) return false;
       onRead(bytes);
     }
     return true;
@@ -95,7 +96,8 @@ async function wasteOf(
   engine: string,
 ): Promise<LayoutWaste | undefined> {
   if (!description) return 'damaged';
-  if (description.version !== LAYOUT_VERSION || description.engine !== engine) return 'another version';
+  const { version, engine: taker } = description;
+  if (version !== LAYOUT_VERSION || ![engine, VOCABULARY_TAKER].includes(taker)) return 'another version';
   const isThere = await stat(description.source).then(
     () => true,
     () => false,
@@ -107,7 +109,7 @@ async function wasteOf(
 async function leftovers(folder: string): Promise<string[]> {
   const found: string[] = await abandonedPartials(folder).catch(() => []);
   for (const name of await readdir(folder).catch(() => [])) {
-    if (!name.endsWith('.layout.lock')) continue;
+    if (!/\.(layout|packed)\.lock$/.test(name)) continue;
     const lock = await lookAtLock(join(folder, name)).catch(() => undefined);
     if (lock && isAlive(lock.text) === false) found.push(join(folder, name));
   }

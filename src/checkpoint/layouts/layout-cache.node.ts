@@ -1,22 +1,32 @@
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import { rm, statfs, utimes } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { rename, rm, statfs, utimes } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { partialName } from '../../files/atomic.node.ts';
+import { fileError } from '../../files/file-errors.ts';
 import { makePrivateFolder } from '../../files/folders.node.ts';
-import { isAlive, type Lock, lookAtLock, removeLock, takeLock } from '../../files/lock-file.node.ts';
+import type { Lock } from '../../files/lock-file.node.ts';
 import type { FileStamp } from '../../files/source.ts';
 import type { ProvidedWeight } from '../../onnx/emit.ts';
-import { type Layout, type LayoutCache, type LayoutEngine, layOut } from '../../onnx/layout-cache.ts';
+import {
+  type Layout,
+  type LayoutCache,
+  type LayoutEngine,
+  layOut,
+  type PackedLayout,
+  type PackedPaths,
+} from '../../onnx/layout-cache.ts';
+import type { StoredTensor } from '../../onnx/proto.ts';
 import type { Quantization } from '../../onnx/quantize.ts';
 import type { OpenedModel } from '../load.node.ts';
-import { LAYOUT_VERSION, openLayout, writeLayout } from './layout-file.node.ts';
+import { completeLayout, LAYOUT_VERSION, openLayout, piecesOf, writeLayout } from './layout-file.node.ts';
+import { lockUnlessHeld, RESERVE } from './lock.node.ts';
 import { makeRoom } from './room.node.ts';
 import type { LayoutCacheSettings } from './settings.node.ts';
 
-/** A lock whose owner has not refreshed it for this long is abandoned. */
-const ABANDONED_MS = 60_000;
-/** What other programs are left of a disk, in bytes. */
-const RESERVE = 1e9;
+/** At most so many bytes in a file with packed forms for each byte of weights. */
+const PACKED_SHARE = 2.5;
 
 /** Layouts of a model in a folder. */
 export interface ModelLayoutOptions extends LayoutCacheSettings {
@@ -24,6 +34,12 @@ export interface ModelLayoutOptions extends LayoutCacheSettings {
   readonly quantize?: Quantization | 'none' | undefined;
   /** Called when a layout was found, so that nothing is going to be read. */
   readonly onFound?: (() => void) | undefined;
+  /** Whether files with packed forms are used, or made too; 'use' by default. */
+  readonly packed?: 'ignore' | 'use' | 'make' | undefined;
+  /** Called for each file with packed forms that is used. */
+  readonly onPacked?: ((file: PackedLayout) => void) | undefined;
+  /** Called with the reason if something asked for is not kept. */
+  readonly onRefused?: ((reason: string) => void) | undefined;
 }
 
 /**
@@ -58,6 +74,86 @@ export class ModelLayouts implements LayoutCache {
       return found;
     }
     return this.#make(path, key, weights, engine);
+  }
+
+  get keepsPacked(): boolean {
+    return this.#options.packed === 'make';
+  }
+
+  async findPacked(
+    sessions: readonly (readonly ProvidedWeight[])[],
+    engine: LayoutEngine,
+  ): Promise<PackedLayout[] | undefined> {
+    if (this.#options.packed === 'ignore') return undefined;
+    const stamps = await this.#stamps();
+    if (!stamps) return undefined;
+    const found: PackedLayout[] = [];
+    for (const weights of sessions) {
+      const { path, key } = this.#packedFile(stamps, weights, engine);
+      const packed = await openPacked(path, key, weights);
+      if (!packed) {
+        for (const { close } of found) await close();
+        return undefined;
+      }
+      found.push(packed);
+    }
+    for (const file of found) {
+      await utimes(file.path, new Date(), new Date()).catch(() => {});
+      this.#options.onPacked?.(file);
+    }
+    this.#options.onFound?.();
+    return found;
+  }
+
+  async keepPacked(
+    weights: readonly ProvidedWeight[],
+    engine: LayoutEngine,
+    write: (paths: PackedPaths) => Promise<ReadonlyMap<string, StoredTensor>>,
+  ): Promise<boolean> {
+    const { folder, limitBytes } = this.#options;
+    const stamps = await this.#stamps();
+    if (!stamps) return this.#refuse('its files have just changed; try again');
+    const { path, key } = this.#packedFile(stamps, weights, engine);
+    const bytes = layOut(weights).bytes * PACKED_SHARE;
+    if (bytes > limitBytes)
+      return this.#refuse(`it takes up to ${bytes} bytes; the limit is ${limitBytes} for all`);
+    const paths = { graph: partialName(path), weights: partialName(path) };
+    let lock: Lock | undefined;
+    try {
+      await makePrivateFolder(folder);
+      lock = await lockUnlessHeld(`${path}.lock`);
+      if (!lock) return this.#refuse('another process is packing it');
+      await makeRoom(folder, bytes, limitBytes);
+      const { bavail, bsize } = await statfs(folder);
+      if (bavail * bsize < bytes + RESERVE)
+        return this.#refuse(`${folder} is on a disk with less than ${bytes + RESERVE} free bytes`);
+      const places = await write(paths);
+      await completeLayout(paths.weights, {
+        ...{ key, source: resolve(this.#model.checkpoint.path), form: `${this.#form()}, packed` },
+        ...{ engine: engine.name, places: Object.fromEntries(places) },
+      });
+      await rename(paths.weights, path);
+      return true;
+    } catch (error) {
+      return this.#refuse((fileError(error, 'write', path) as Error).message);
+    } finally {
+      for (const partial of Object.values(paths)) await rm(partial, { force: true }).catch(() => {});
+      await lock?.release();
+    }
+  }
+
+  #refuse(reason: string): false {
+    this.#options.onRefused?.(reason);
+    return false;
+  }
+
+  /** How the engine packs depends on the processor's instructions and on what its products compute in. */
+  #packedFile(stamps: readonly FileStamp[], weights: readonly ProvidedWeight[], engine: LayoutEngine) {
+    const key = this.#keyOf(stamps, weights, engine, {
+      processor: cpus()[0]?.model,
+      products: weights.map(({ tensors }) => tensors.map(({ product }) => product?.weight)),
+    });
+    return { key, path: join(this.#options.folder, `${key}.packed`) };
   }
 
   async #make(path: string, key: string, weights: readonly ProvidedWeight[], engine: LayoutEngine) {
@@ -111,7 +207,12 @@ export class ModelLayouts implements LayoutCache {
       : (quantize ?? 'as stored');
   }
 
-  #keyOf(stamps: readonly FileStamp[], weights: readonly ProvidedWeight[], engine: LayoutEngine): string {
+  #keyOf(
+    stamps: readonly FileStamp[],
+    weights: readonly ProvidedWeight[],
+    engine: LayoutEngine,
+    packed?: unknown,
+  ): string {
     const { checkpoint, names } = this.#model;
     const facts = {
       version: LAYOUT_VERSION,
@@ -121,6 +222,7 @@ export class ModelLayouts implements LayoutCache {
       config: checkpoint.config,
       names: [...names],
       tensors: weights.map(({ tensors }) => tensors.map(({ name, type, shape }) => [name, type, shape])),
+      packed,
     };
     return createHash('sha256').update(JSON.stringify(facts)).digest('hex').slice(0, 40);
   }
@@ -137,12 +239,60 @@ async function openFitting(
   if (!opened) return undefined;
   const { handle, description } = opened;
   const { offsets, bytes } = layOut(weights);
-  const { version, pieces } = description;
+  const { version } = description;
   if (version !== LAYOUT_VERSION || description.key !== key || description.bytes !== bytes) {
     await handle.close();
     return undefined;
   }
-  return { file: handle.fd, bytes, offsets, pieces, ...careOf(path, handle) };
+  return { path, file: handle.fd, bytes, offsets, pieces: piecesOf(description), ...careOf(path, handle) };
+}
+
+/** Whether a place is as {@link StoredTensor} says, within a file of so many bytes. */
+function isPlace(place: unknown, bytes: number): place is StoredTensor {
+  const isEntry = (entry: unknown) =>
+    Array.isArray(entry) && entry.length === 2 && entry.every((each) => typeof each === 'string');
+  if (!Array.isArray(place) || !place.every(isEntry)) return false;
+  const entries = place as StoredTensor;
+  const { offset, length } = Object.fromEntries(entries);
+  // key|offset;length;checksum[|offset;length;checksum]
+  const blobs = entries
+    .filter(([key]) => key.startsWith('prepacked'))
+    .flatMap(([, value]) => value.split('|').slice(1))
+    .map((blob) => blob.split(';'));
+  return [[offset, length], ...blobs].every(
+    ([start, size]) =>
+      /^\d{1,15}$/.test(start ?? '') &&
+      /^\d{1,15}$/.test(size ?? '') &&
+      Number(start) + Number(size) <= bytes,
+  );
+}
+
+/** The packed layout in a file if it is that of these weights. */
+async function openPacked(
+  path: string,
+  key: string,
+  weights: readonly ProvidedWeight[],
+): Promise<PackedLayout | undefined> {
+  const opened = await openLayout(path).catch(() => undefined);
+  if (!opened) return undefined;
+  const { handle, description } = opened;
+  const { version, bytes, places = {} } = description;
+  const names = weights.flatMap(({ tensors }) => tensors.map(({ name }) => name));
+  const fits = names.every((name) => Object.hasOwn(places, name) && isPlace(places[name], bytes));
+  if (version !== LAYOUT_VERSION || description.key !== key || !fits) {
+    await handle.close();
+    return undefined;
+  }
+  // The engine wrote the name that the file had then.
+  const here = names.map(
+    (name) =>
+      [
+        name,
+        places[name]!.map(([k, value]) => [k, k === 'location' ? basename(path) : value] as const),
+      ] as const,
+  );
+  const pieces = piecesOf(description);
+  return { path, file: handle.fd, bytes, pieces, places: new Map(here), ...careOf(path, handle) };
 }
 
 function careOf(path: string, handle: FileHandle): Pick<Layout, 'discard' | 'close'> {
@@ -170,15 +320,4 @@ class Reading {
       },
     }));
   }
-}
-
-/** Takes a lock, or that of an owner who is gone; undefined if another process holds it. */
-async function lockUnlessHeld(path: string): Promise<Lock | undefined> {
-  const lock = await takeLock(path);
-  if (lock) return lock;
-  const seen = await lookAtLock(path);
-  const isGone = seen && (isAlive(seen.text) === false || Date.now() - seen.time > ABANDONED_MS);
-  if (!isGone) return undefined;
-  await removeLock(path, seen.text);
-  return takeLock(path);
 }

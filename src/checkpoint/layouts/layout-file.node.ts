@@ -5,6 +5,8 @@ import { writeFileAtomic } from '../../files/atomic.node.ts';
 import type { ByteSink } from '../../files/source.ts';
 import type { ProvidedWeight } from '../../onnx/emit.ts';
 import { type LayoutEngine, type LayoutPiece, layOut, tensorBytes } from '../../onnx/layout-cache.ts';
+import type { StoredTensor } from '../../onnx/proto.ts';
+import { checksum } from './checksum.node.ts';
 
 /*
  * A layout file: the tensors, each at a multiple of 64 bytes and in the engine's own form, so that the file can be
@@ -13,14 +15,23 @@ import { type LayoutEngine, type LayoutPiece, layOut, tensorBytes } from '../../
  */
 
 /** To be raised whenever the same file and options give other bytes; `layouts.test.ts` notices that. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 const MAGIC = 'ropewalk layout\n';
 const END_BYTES = 8 + MAGIC.length;
 /** Bytes that share a checksum. */
 const PIECE = 1 << 23;
+/** Bytes that are read at a time. */
+const READ = PIECE;
 /** More than any description takes. */
 const MOST_DESCRIPTION = 1 << 24;
+
+/** A part of a layout file and its checksum. */
+interface DescribedPiece {
+  readonly offset: number;
+  readonly bytes: number;
+  readonly checksum: string;
+}
 
 /** What a layout file contains. */
 export interface LayoutDescription {
@@ -33,7 +44,9 @@ export interface LayoutDescription {
   readonly engine: string;
   /** Bytes of the tensors. */
   readonly bytes: number;
-  readonly pieces: readonly LayoutPiece[];
+  readonly pieces: readonly DescribedPiece[];
+  /** For a file that the engine wrote, with packed forms: where each tensor is. */
+  readonly places?: Readonly<Record<string, StoredTensor>>;
 }
 
 /**
@@ -60,23 +73,58 @@ export async function writeLayout(
         bytes,
         pieces,
       };
-      const text = new TextEncoder().encode(JSON.stringify(description));
-      const end = new Uint8Array(END_BYTES);
-      new DataView(end.buffer).setUint32(0, text.length, true);
-      new DataView(end.buffer).setUint32(4, crc32(text), true);
-      end.set(new TextEncoder().encode(MAGIC), 8);
-      await sink.write(text);
-      await sink.write(end);
+      await sink.write(endOf(description));
     },
     { durable: false },
   );
+}
+
+/** The description and what follows it. */
+function endOf(description: LayoutDescription): Uint8Array {
+  const text = new TextEncoder().encode(JSON.stringify(description));
+  const end = new Uint8Array(END_BYTES);
+  new DataView(end.buffer).setUint32(0, text.length, true);
+  new DataView(end.buffer).setUint32(4, crc32(text), true);
+  end.set(new TextEncoder().encode(MAGIC), 8);
+  const all = new Uint8Array(text.length + END_BYTES);
+  all.set(text);
+  all.set(end, text.length);
+  return all;
+}
+
+/**
+ * Completes a file of tensors that the engine wrote: with its checksums and its description.
+ *
+ * @throws the operating system's error.
+ */
+export async function completeLayout(
+  path: string,
+  facts: Omit<LayoutDescription, 'version' | 'bytes' | 'pieces'>,
+): Promise<void> {
+  const handle = await open(path, 'r+');
+  try {
+    const { size: bytes } = await handle.stat();
+    const checksums = new Checksums();
+    const part = new Uint8Array(READ);
+    for (let done = 0; done < bytes; ) {
+      const { bytesRead } = await handle.read(part, 0, Math.min(READ, bytes - done), done);
+      if (bytesRead === 0) throw new Error(`${path} became shorter`);
+      checksums.add(part.subarray(0, bytesRead));
+      done += bytesRead;
+    }
+    const end = endOf({ version: LAYOUT_VERSION, ...facts, bytes, pieces: checksums.finish() });
+    for (let done = 0; done < end.length; )
+      done += (await handle.write(end, done, end.length - done, bytes + done)).bytesWritten;
+  } finally {
+    await handle.close();
+  }
 }
 
 async function writeTensors(
   sink: ByteSink,
   weights: readonly ProvidedWeight[],
   engine: LayoutEngine,
-): Promise<LayoutPiece[]> {
+): Promise<DescribedPiece[]> {
   const checksums = new Checksums();
   const areas = weights.map((weight) => layOut([weight]));
   // Two blocks in turn: one is written while the other is filled.
@@ -119,32 +167,44 @@ async function writeTensors(
 
 /** The checksums of consecutive pieces. */
 class Checksums {
-  readonly #pieces: LayoutPiece[] = [];
+  readonly #pieces: DescribedPiece[] = [];
+  readonly #piece = new Uint8Array(PIECE);
   #offset = 0;
   #bytes = 0;
-  #crc = 0;
 
   add(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length; ) {
       const count = Math.min(PIECE - this.#bytes, bytes.length - at);
-      this.#crc = crc32(bytes.subarray(at, at + count), this.#crc);
-      this.#bytes += count;
+      const part = bytes.subarray(at, at + count);
       at += count;
-      if (this.#bytes === PIECE) this.#close();
+      // A whole piece need not be copied.
+      if (count === PIECE) this.#close(part);
+      else {
+        this.#piece.set(part, this.#bytes);
+        this.#bytes += count;
+        if (this.#bytes === PIECE) this.#close(this.#piece);
+      }
     }
   }
 
-  finish(): LayoutPiece[] {
-    if (this.#bytes > 0) this.#close();
+  finish(): DescribedPiece[] {
+    if (this.#bytes > 0) this.#close(this.#piece.subarray(0, this.#bytes));
     return this.#pieces;
   }
 
-  #close(): void {
-    this.#pieces.push({ offset: this.#offset, bytes: this.#bytes, crc: this.#crc });
-    this.#offset += this.#bytes;
+  #close(piece: Uint8Array): void {
+    this.#pieces.push({ offset: this.#offset, bytes: piece.length, checksum: checksum(piece) });
+    this.#offset += piece.length;
     this.#bytes = 0;
-    this.#crc = 0;
   }
+}
+
+/** The parts of a file, for who reads them. */
+export function piecesOf({ pieces }: LayoutDescription): LayoutPiece[] {
+  return pieces.map(({ offset, bytes, checksum: expected }) => ({
+    ...{ offset, bytes },
+    matches: (data) => checksum(data) === expected,
+  }));
 }
 
 /** An open layout file with its description; close `handle`. */
@@ -212,10 +272,11 @@ function descriptionOf(text: string, bytes: number): LayoutDescription | undefin
   if (typeof version !== 'number' || !areTexts || found.bytes !== bytes || !Array.isArray(pieces))
     return undefined;
   let end = 0;
-  for (const piece of pieces as Partial<LayoutPiece>[]) {
-    const fits = Number.isSafeInteger(piece?.bytes) && piece.bytes! > 0 && Number.isSafeInteger(piece.crc);
+  for (const piece of pieces as Partial<DescribedPiece>[]) {
+    const { bytes: size, checksum } = piece ?? {};
+    const fits = Number.isSafeInteger(size) && size! > 0 && size! <= PIECE && typeof checksum === 'string';
     if (!fits || piece.offset !== end) return undefined;
-    end += piece.bytes!;
+    end += size!;
   }
   return end === bytes ? (json as LayoutDescription) : undefined;
 }

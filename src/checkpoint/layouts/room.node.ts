@@ -14,7 +14,7 @@ export interface LayoutFile {
 export async function layoutFiles(folder: string): Promise<LayoutFile[]> {
   const files: LayoutFile[] = [];
   for (const name of await readdir(folder)) {
-    if (!/^[0-9a-f]{40}\.layout$/.test(name)) continue;
+    if (!/^[0-9a-f]{40}\.(layout|packed)$/.test(name)) continue;
     const path = join(folder, name);
     const found = await lstat(path).catch(() => undefined);
     if (found?.isFile()) files.push({ path, bytes: found.size, used: found.mtimeMs });

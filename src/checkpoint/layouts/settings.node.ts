@@ -10,6 +10,8 @@ export interface LayoutCacheOptions {
   readonly limitBytes?: number | undefined;
   /** Smaller models are not kept, because they load in an instant. Default 32 MB. */
   readonly minimumBytes?: number | undefined;
+  /** Vocabularies of fewer tokens are not kept, because they load in an instant. Default 65,536. */
+  readonly leastTokens?: number | undefined;
   /**
    * A model whose files changed in the last so many milliseconds is not kept yet: the clocks of file systems have
    * steps, so it could change again at the same time. Default 2000; 0 trusts the clock.
@@ -21,6 +23,7 @@ export interface LayoutCacheSettings {
   readonly folder: string;
   readonly limitBytes: number;
   readonly minimumBytes: number;
+  readonly leastTokens: number;
   readonly settledMs: number;
 }
 
@@ -47,6 +50,7 @@ export async function layoutCacheSettings(
     folder: resolve(options.folder ?? named ?? join(caches, 'ropewalk', 'layouts')),
     limitBytes: options.limitBytes ?? (await limitIn(env)) ?? 20e9,
     minimumBytes: options.minimumBytes ?? 32e6,
+    leastTokens: options.leastTokens ?? 2 ** 16,
     settledMs: options.settledMs ?? 2000,
   };
 }

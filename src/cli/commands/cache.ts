@@ -1,5 +1,8 @@
 import type { Command } from 'commander';
 import { isIntact, removeLayout, wastedLayouts } from '../../checkpoint/layouts/contents.node.ts';
+import { openModel } from '../../checkpoint/load.node.ts';
+import { RopewalkError } from '../../errors.ts';
+import { keepPacked } from '../../generation/decoder.node.ts';
 import {
   type CacheProblem,
   type Removal,
@@ -11,9 +14,11 @@ import {
 import type { CachedRepository } from '../../hub/cache-contents.node.ts';
 import { ENGINE_NAME } from '../../runtime/library.node.ts';
 import { cached } from '../options/cached.ts';
+import { addDecoderOptions, type DecoderFlags, decoderOptions, loadingProgress } from '../options/models.ts';
+import { modelPath } from '../options/resolve.ts';
 import { interruptSignal } from '../terminal/interrupt.ts';
 import { printable } from '../terminal/printable.ts';
-import { Progress } from '../terminal/progress.ts';
+import { duration, Progress } from '../terminal/progress.ts';
 
 interface CacheFlags {
   json?: boolean;
@@ -22,8 +27,9 @@ interface CacheFlags {
 
 const help = `
 Downloads are in the folder that Python's huggingface_hub uses: HF_HUB_CACHE, or hub in HF_HOME.
-Layouts are models as the engine takes them, kept so that they start faster. ROPEWALK_LAYOUT_CACHE names
-their folder, or is off; ROPEWALK_LAYOUT_CACHE_SIZE limits it (20GB; the least recently used go first).
+Layouts are models as the engine takes them, and large vocabularies as tables, kept so that models start
+faster. ROPEWALK_LAYOUT_CACHE names their folder, or is off; ROPEWALK_LAYOUT_CACHE_SIZE limits it (20GB;
+the least recently used go first).
 
 Examples:
   ropewalk cache list
@@ -58,6 +64,25 @@ export function register(program: Command): void {
     .option('--json', 'print what is removed as JSON on stdout')
     .addHelpText('after', '\nExamples:\n  ropewalk cache prune --dry-run\n  ropewalk cache prune org/name')
     .action(prune);
+  addDecoderOptions(
+    cache
+      .command('pack')
+      .description(
+        "Keep the engine's packed form of a model: its later starts take little memory of their own.",
+      )
+      .argument('<model>', 'folder, .gguf or .safetensors file, or org/name on the hub'),
+  )
+    .addHelpText(
+      'after',
+      `
+The file has the model's weights twice, in the engine's layout and packed for this processor. Options of the model,
+such as --activations, must be those of the later starts. Each process maps the file, so that several share its memory.
+
+Examples:
+  ropewalk cache pack model.gguf
+  ropewalk cache pack org/name --quantize int8 --activations int8`,
+    )
+    .action(pack);
   cache
     .command('remove')
     .description('Remove models, datasets and layouts from the caches.')
@@ -151,6 +176,23 @@ async function verify(ids: readonly string[], { json }: CacheFlags): Promise<voi
   } finally {
     progress.end();
     dispose();
+  }
+}
+
+async function pack(name: string, flags: DecoderFlags): Promise<void> {
+  if (flags.layoutCache === false)
+    throw new RopewalkError('--no-layout-cache keeps nothing; leave it out to keep the packed form.');
+  const { layoutCache: _, ...options } = decoderOptions(flags);
+  const opened = await openModel(await modelPath(name));
+  try {
+    const billions = opened.model.parameterCount() / 1e9;
+    // The engine reports no progress.
+    if (billions > 0.1)
+      new Progress().note(`packing, writing and comparing takes about ${duration(30 * billions)}`);
+    const bytes = await keepPacked(opened, { ...options, ...loadingProgress(opened) });
+    process.stdout.write(`${size(bytes)} kept of ${printable(name)}\n`);
+  } finally {
+    await opened.checkpoint.tensors.close();
   }
 }
 

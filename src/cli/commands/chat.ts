@@ -90,7 +90,7 @@ async function chat(name: string, flags: ChatFlags): Promise<void> {
 
 async function open(path: string, name: string, flags: ChatFlags) {
   const { template, jsonSchema, maxTokens, system } = flags;
-  const opened = await openModel(path);
+  const opened = await openModel(path, flags);
   showWarnings(opened.warnings);
   try {
     const chat = await openChat(opened, {

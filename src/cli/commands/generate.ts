@@ -75,7 +75,7 @@ async function generate(model: string, flags: GenerateFlags, ranks: Communicator
   const given = await readPrompt(flags);
   const prompt = flags.ids ?? given!;
   const { draft, speculate } = flags;
-  const opened = await openModel(await modelPath(model));
+  const opened = await openModel(await modelPath(model), flags);
   showWarnings(opened.warnings);
   let text: OpenedText;
   try {

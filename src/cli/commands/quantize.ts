@@ -48,7 +48,7 @@ Examples:
 
 async function quantize(name: string, { to, block, out, layoutCache }: QuantizeFlags): Promise<void> {
   const form = { bits: to === 'int8' ? 8 : 4, block: Number(block) } as Quantization;
-  const opened = await openModel(await modelPath(name));
+  const opened = await openModel(await modelPath(name), { layoutCache });
   showWarnings(opened.warnings);
   const progress = new Progress();
   const { signal, dispose } = interruptSignal(() => {});

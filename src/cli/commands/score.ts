@@ -73,7 +73,7 @@ async function score(model: string, flags: ScoreFlags, ranks: Communicator | und
   if ((flags.text === undefined) === (flags.ids === undefined)) {
     throw new RopewalkError('use either --text FILE or --ids 1,2,3.');
   }
-  const opened = await together(ranks, async () => openModel(await modelPath(model)));
+  const opened = await together(ranks, async () => openModel(await modelPath(model), flags));
   showWarnings(opened.warnings);
   const { logits, gradients, chunk } = flags;
   const progress = new Progress();

@@ -30,7 +30,7 @@ export async function generateRows(
     checkFlags(flags);
     checkRowFlags(flags);
     const prompts = await readPromptRows(file);
-    return { prompts, opened: await openModel(await modelPath(model)) };
+    return { prompts, opened: await openModel(await modelPath(model), flags) };
   });
   const progress = new Progress();
   showWarnings(opened.warnings, progress);

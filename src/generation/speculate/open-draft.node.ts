@@ -16,7 +16,7 @@ export async function openDraft(
   tokenizer: Tokenizer | undefined,
   options: DecoderOptions = {},
 ): Promise<{ readonly decoder: Decoder; readonly warnings: readonly string[] }> {
-  const opened = await openModel(path);
+  const opened = await openModel(path, options);
   try {
     const own = await tokenizerOf(opened.checkpoint);
     if (tokenizer && own) checkDraftTokenizer(tokenizer, own);

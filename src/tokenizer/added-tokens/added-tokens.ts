@@ -42,8 +42,10 @@ export class AddedTokens {
   readonly #special = new Set<string>();
   /** Spellings of normalized tokens after the normalizer. */
   readonly #normalized = new Map<number, string>();
-  readonly #asWritten = new Matcher();
-  readonly #asNormalized = new Matcher();
+  /** The tokens that are matched in a text as written, and in normalized texts; made when they are first needed. */
+  #asWritten: Matcher | undefined;
+  #asNormalized: Matcher | undefined;
+  readonly areAllWritten: boolean;
 
   /**
    * @param modelSize the number of tokens in the model's vocabulary
@@ -59,35 +61,51 @@ export class AddedTokens {
   ) {
     let next: number | undefined;
     for (const item of json) {
-      const token = complete(item);
-      if (token.content === '') continue;
-      let id = this.#idOf.get(token.content) ?? model.tokenToId(token.content);
+      if (item.content === '') continue;
+      let id = this.#idOf.get(item.content) ?? model.tokenToId(item.content);
       if (id === undefined) {
         next ??= modelSize();
         id = next++;
       }
+      const token = complete(item, id);
       if (token.normalized && normalizer) {
         const spelling = normalizer.normalize(token.content);
         if (spelling !== token.content) this.#normalized.set(id, spelling);
       }
       this.#idOf.set(token.content, id);
       if (token.special) this.#special.add(token.content);
-      this.#byId.set(id, { ...token, id });
+      this.#byId.set(id, token);
     }
+    // As written, tokens differ; normalized, they may not.
+    const patterns = new Set<string>();
+    let areAllWritten = true;
     for (const token of this.#byId.values()) {
-      const pattern = token.normalized ? (this.#normalized.get(token.id) ?? token.content) : token.content;
-      const matcher = token.normalized ? this.#asNormalized : this.#asWritten;
+      if (!token.normalized) continue;
+      areAllWritten = false;
+      const pattern = this.#patternOf(token);
       if (pattern === '') {
         // The library matches an empty token between any two characters, and splits the text there.
         throw new RopewalkError(
           `${source}: the added token ${JSON.stringify(token.content)} becomes empty when it is normalized; set its "normalized" to false`,
         );
       }
-      if (matcher.add(pattern, token.id)) continue;
-      throw new RopewalkError(
-        `${source}: the added token ${JSON.stringify(token.content)} becomes equal to another one when it is normalized, which is ambiguous; remove one, or set "normalized" to false`,
-      );
+      if (patterns.has(pattern)) {
+        throw new RopewalkError(
+          `${source}: the added token ${JSON.stringify(token.content)} becomes equal to another one when it is normalized, which is ambiguous; remove one, or set "normalized" to false`,
+        );
+      }
+      patterns.add(pattern);
     }
+    this.areAllWritten = areAllWritten;
+  }
+
+  #patternOf({ id, content, normalized }: AddedToken): string {
+    return normalized ? (this.#normalized.get(id) ?? content) : content;
+  }
+
+  #matcher(normalized: boolean): Matcher {
+    const tokens = [...this.#byId.values()].filter((token) => token.normalized === normalized);
+    return new Matcher(tokens.map((token) => [this.#patternOf(token), token.id]));
   }
 
   tokenToId(content: string): number | undefined {
@@ -114,16 +132,14 @@ export class AddedTokens {
 
   /** Splits a text at the tokens that match it as written. */
   splitWritten(text: string, allows?: AllowsMatch): Section[] {
+    this.#asWritten ??= this.#matcher(false);
     return this.#split(text, this.#asWritten, allows);
   }
 
   /** Splits a normalized text at the tokens that match it. */
   splitNormalized(text: string, allows?: AllowsMatch): Section[] {
+    this.#asNormalized ??= this.#matcher(true);
     return this.#split(text, this.#asNormalized, allows);
-  }
-
-  get areAllWritten(): boolean {
-    return this.#asNormalized.isEmpty;
   }
 
   #split(text: string, matcher: Matcher, allows: AllowsMatch | undefined): Section[] {
@@ -148,8 +164,12 @@ export class AddedTokens {
   }
 }
 
-function complete({ content, single_word, lstrip, rstrip, normalized, special }: AddedTokenJson) {
+function complete(
+  { content, single_word, lstrip, rstrip, normalized, special }: AddedTokenJson,
+  id: number,
+): AddedToken {
   return {
+    id,
     content,
     singleWord: single_word ?? false,
     lstrip: lstrip ?? false,

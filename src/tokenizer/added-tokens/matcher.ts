@@ -1,9 +1,3 @@
-/** A node of a trie of UTF-16 units. */
-interface TrieNode {
-  readonly children: Map<number, TrieNode>;
-  id: number;
-}
-
 /** A match of a pattern in a text. */
 export interface PatternMatch {
   readonly start: number;
@@ -13,29 +7,22 @@ export interface PatternMatch {
 
 /** Finds patterns in a text: from left to right, the longest at each position. */
 export class Matcher {
-  readonly #root: TrieNode = { children: new Map(), id: -1 };
+  readonly #ids: ReadonlyMap<string, number>;
+  /** In the order of their units. */
+  readonly #patterns: readonly string[];
   /** The units with which patterns begin. */
-  #first: RegExp | undefined;
+  readonly #first: RegExp;
 
-  /** @returns false if the pattern already exists */
-  add(pattern: string, id: number): boolean {
-    let node = this.#root;
-    for (let i = 0; i < pattern.length; i++) {
-      const unit = pattern.charCodeAt(i);
-      let next = node.children.get(unit);
-      if (!next) {
-        next = { children: new Map(), id: -1 };
-        node.children.set(unit, next);
-      }
-      node = next;
-    }
-    if (node.id >= 0) return false;
-    node.id = id;
-    return true;
+  /** @param patterns distinct texts that are not empty, each with its id */
+  constructor(patterns: readonly (readonly [pattern: string, id: number])[]) {
+    this.#ids = new Map(patterns);
+    this.#patterns = [...this.#ids.keys()].sort();
+    const units = new Set(this.#patterns.map((pattern) => pattern.charCodeAt(0)));
+    this.#first = new RegExp(`[${[...units].map(escapeUnit).join('')}]`, 'g');
   }
 
   get isEmpty(): boolean {
-    return this.#root.children.size === 0;
+    return this.#patterns.length === 0;
   }
 
   /**
@@ -44,7 +31,6 @@ export class Matcher {
    * @param allows rejects matches: a shorter or later one is then used instead
    */
   find(text: string, from: number, allows?: (match: PatternMatch) => boolean): PatternMatch | undefined {
-    this.#first ??= new RegExp(`[${[...this.#root.children.keys()].map(escapeUnit).join('')}]`, 'g');
     for (let start = from; start < text.length; start++) {
       this.#first.lastIndex = start;
       const first = this.#first.exec(text);
@@ -61,16 +47,44 @@ export class Matcher {
     start: number,
     allows: ((match: PatternMatch) => boolean) | undefined,
   ): PatternMatch | undefined {
-    let node: TrieNode | undefined = this.#root;
+    const patterns = this.#patterns;
     let best: PatternMatch | undefined;
-    for (let at = start; ; at++) {
-      node = node.children.get(text.charCodeAt(at));
-      if (!node) return best;
-      if (node.id < 0) continue;
-      const match = { start, end: at + 1, id: node.id };
+    // The patterns that begin with the text from `start` up to `end`; one that ends there is the first of them.
+    let low = 0;
+    let high = patterns.length;
+    for (let end = start; end < text.length; ) {
+      const unit = text.charCodeAt(end);
+      const depth = end - start;
+      low = firstFrom(patterns, low, high, depth, unit);
+      high = firstFrom(patterns, low, high, depth, unit + 1);
+      if (low === high) return best;
+      end++;
+      const pattern = patterns[low]!;
+      if (pattern.length !== depth + 1) continue;
+      const match = { start, end, id: this.#ids.get(pattern)! };
       if (!allows || allows(match)) best = match;
     }
+    return best;
   }
+}
+
+/**
+ * The first of the sorted patterns `[low, high)`, equal up to `depth`, whose unit there is `unit` or a higher one; a
+ * pattern that ends there comes before all of them.
+ */
+function firstFrom(
+  patterns: readonly string[],
+  low: number,
+  high: number,
+  depth: number,
+  unit: number,
+): number {
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (patterns[middle]!.charCodeAt(depth) >= unit) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 function escapeUnit(unit: number): string {

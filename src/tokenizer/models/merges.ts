@@ -18,9 +18,10 @@ export class Merges {
     /** The left and right token ids of each rank, including those overridden by a later merge of the same pair. */
     readonly pairs: Int32Array,
     merged: Int32Array,
+    ranks: RankTable,
   ) {
     this.#merged = merged;
-    this.#ranks = new RankTable(pairs);
+    this.#ranks = ranks;
   }
 
   /**
@@ -29,7 +30,7 @@ export class Merges {
    */
   static read(fields: ModelFields, vocabulary: Vocabulary, prefix: string): Merges {
     const tables = tablesOf(fields.json);
-    if (tables?.merged && prefix === '') return new Merges(tables.pairs, tables.merged);
+    if (tables?.merged && prefix === '') return new Merges(tables.pairs, tables.merged, tables.ranks);
     return Merges.#parse(fields, vocabulary, prefix);
   }
 
@@ -60,7 +61,7 @@ export class Merges {
       else if (!spells(vocabulary.token(last), left, tail)) last = idOf(left + tail);
       merged[rank] = last;
     }
-    return new Merges(pairs, merged);
+    return new Merges(pairs, merged, new RankTable(pairs));
   }
 
   /** The rank of a pair of tokens; -1 if it does not merge. */

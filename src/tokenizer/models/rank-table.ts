@@ -10,32 +10,33 @@ const RANKS = (1 << RANK_BITS) - 1;
 export class RankTable {
   readonly #pairs: Int32Array;
   /** One more than a rank, below part of the hash; 0 in a free slot. */
-  readonly #slots: Int32Array;
+  readonly slots: Int32Array;
   readonly #mask: number;
 
-  /** @param pairs the left and right ids of each rank; if a pair is listed twice, the later rank counts, as in Rust */
-  constructor(pairs: Int32Array) {
+  /**
+   * @param pairs the left and right ids of each rank; if a pair is listed twice, the later rank counts, as in Rust
+   * @param slots those of an earlier table of the same pairs
+   */
+  constructor(pairs: Int32Array, slots?: Int32Array) {
     this.#pairs = pairs;
     const count = pairs.length >> 1;
-    let size = 16;
-    while (size < 1.8 * count) size *= 2;
-    this.#mask = size - 1;
-    const slots = new Int32Array(size);
-    this.#slots = slots;
+    this.slots = slots ?? new Int32Array(rankSlots(count));
+    this.#mask = this.slots.length - 1;
+    if (slots) return;
     for (let rank = 0; rank < count; rank++) {
       const hash = hashOf(pairs[2 * rank]!, pairs[2 * rank + 1]!);
-      slots[this.#find(hash, pairs[2 * rank]!, pairs[2 * rank + 1]!)] = (hash & ~RANKS) | (rank + 1);
+      this.slots[this.#find(hash, pairs[2 * rank]!, pairs[2 * rank + 1]!)] = (hash & ~RANKS) | (rank + 1);
     }
   }
 
   /** The rank of a pair; -1 if it has none. */
   get(left: number, right: number): number {
-    return (this.#slots[this.#find(hashOf(left, right), left, right)]! & RANKS) - 1;
+    return (this.slots[this.#find(hashOf(left, right), left, right)]! & RANKS) - 1;
   }
 
   /** The slot of a pair, or the free slot for it. */
   #find(hash: number, left: number, right: number): number {
-    const slots = this.#slots;
+    const slots = this.slots;
     const pairs = this.#pairs;
     const mask = this.#mask;
     for (let at = hash & mask; ; at = (at + 1) & mask) {
@@ -46,6 +47,13 @@ export class RankTable {
       if (pairs[2 * rank] === left && pairs[2 * rank + 1] === right) return at;
     }
   }
+}
+
+/** The number of slots for so many ranks: a power of two. */
+export function rankSlots(ranks: number): number {
+  let size = 16;
+  while (size < 1.8 * ranks) size *= 2;
+  return size;
 }
 
 function hashOf(left: number, right: number): number {

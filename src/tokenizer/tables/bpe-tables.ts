@@ -1,8 +1,9 @@
+import { RankTable } from '../models/rank-table.ts';
 import type { JsonObject } from '../tokenizer-schema.ts';
 import type { TokenTable } from './token-table.ts';
 
 /** The vocabulary and the merges of a BPE model, as numbers. */
-export interface BpeTables {
+export class BpeTables {
   readonly vocabulary: TokenTable;
   /** The left and right token ids of each merge. */
   readonly pairs: Int32Array;
@@ -10,6 +11,21 @@ export interface BpeTables {
   readonly merged: Int32Array | undefined;
   /** Whether the file writes a merge as one text, `"a b"`. */
   readonly asTexts: boolean;
+  #ranks: RankTable | undefined;
+
+  constructor({ vocabulary, pairs, merged, asTexts }: Omit<BpeTables, 'ranks'>, ranks?: RankTable) {
+    this.vocabulary = vocabulary;
+    this.pairs = pairs;
+    this.merged = merged;
+    this.asTexts = asTexts;
+    this.#ranks = ranks;
+  }
+
+  /** The ranks of pairs; made when they are first asked for. */
+  get ranks(): RankTable {
+    this.#ranks ??= new RankTable(this.pairs);
+    return this.#ranks;
+  }
 }
 
 const tablesByModel = new WeakMap<object, BpeTables>();

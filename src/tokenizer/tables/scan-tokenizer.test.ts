@@ -1,5 +1,6 @@
 import { Tokenizer as RustTokenizer } from 'tokenizers';
 import { describe, expect, it } from 'vitest';
+import { BPE_ALPHABET, randomBpe } from '../../../test/helpers/random-tokenizers/bpe.ts';
 import { Chooser } from '../../../test/helpers/random-tokenizers/chooser.ts';
 import { randomModel } from '../../../test/helpers/random-tokenizers/models.ts';
 import { RopewalkError } from '../../errors.ts';
@@ -8,51 +9,7 @@ import { tablesOf } from './bpe-tables.ts';
 import { scanTokenizer } from './scan-tokenizer.ts';
 
 const encoder = new TextEncoder();
-const ALPHABET = [
-  'a',
-  'b',
-  'c',
-  '▁',
-  '가',
-  '나',
-  'é',
-  '😀',
-  'x',
-  ' ',
-  '"',
-  '\\',
-  '<',
-  '\n',
-  '0',
-  '\u007f',
-  '\u0001',
-];
-
 const scanned = (text: string) => scanTokenizer(encoder.encode(text), 0);
-
-/** A vocabulary of all characters, and tokens that join two others in every order of ranks. */
-function tokenizerJson(choose: Chooser, { asTexts = false, spaces = true } = {}) {
-  const characters = ALPHABET.filter((text) => !asTexts || text !== ' ');
-  const tokens = ['<unk>', '__proto__', '17', '', ...characters];
-  const pairs: [string, string][] = [];
-  const start = 4;
-  for (let i = 0; i < 60; i++) {
-    const left = choose.pick(tokens.slice(start));
-    const right = choose.pick(tokens.slice(start));
-    if (left.length + right.length > 12) continue;
-    pairs.push([left, right]);
-    if (!tokens.includes(left + right)) tokens.push(left + right);
-  }
-  const ids = tokens.map((token, i): [string, number] => [token, i]);
-  if (spaces && choose.once(3)) ids.reverse();
-  const vocab = Object.create(null) as Record<string, number>;
-  for (const [token, id] of ids) vocab[token] = id;
-  const merges = asTexts ? pairs.map(([left, right]) => `${left} ${right}`) : pairs;
-  const model = { type: 'BPE', dropout: null, unk_token: '<unk>', vocab, merges, byte_fallback: false };
-  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
-  const added = [{ id: 0, content: '<unk>', ...flags }];
-  return { version: '1.0', added_tokens: added, pre_tokenizer: null, decoder: null, model };
-}
 
 /** JSON with every character beyond ASCII as an escape, as Python writes it by default. */
 function escaped(json: string): string {
@@ -64,7 +21,7 @@ describe('scanTokenizer', () => {
     let tables = 0;
     for (let seed = 0; seed < 120; seed++) {
       const choose = new Chooser(seed);
-      const written = JSON.stringify(tokenizerJson(choose, { asTexts: seed % 2 === 0 }), null, seed % 3);
+      const written = JSON.stringify(randomBpe(choose, { asTexts: seed % 2 === 0 }), null, seed % 3);
       const json = scanned(written);
       if (!json) throw new Error(`seed ${seed} was not read`);
       expect(tablesOf(json.model)).toBeDefined();
@@ -72,7 +29,7 @@ describe('scanTokenizer', () => {
       const oracle = RustTokenizer.fromString(written);
       const ours = Tokenizer.fromJSON(json);
       for (let i = 0; i < 12; i++) {
-        const text = choose.text(ALPHABET, choose.pick([3, 12, 200]));
+        const text = choose.text(BPE_ALPHABET, choose.pick([3, 12, 200]));
         expect(ours.encode(text), `seed ${seed}, ${JSON.stringify(text)}`).toEqual(
           (await oracle.encode(text)).getIds(),
         );
@@ -92,12 +49,12 @@ describe('scanTokenizer', () => {
 
   it('reads escapes like JSON.parse', () => {
     for (let seed = 0; seed < 40; seed++) {
-      const written = escaped(JSON.stringify(tokenizerJson(new Chooser(seed))));
+      const written = escaped(JSON.stringify(randomBpe(new Chooser(seed))));
       const json = scanned(written);
       // Surrogate pairs in escapes are left to JSON.parse.
       expect(json === undefined).toBe(written.includes('\\ud8'));
       if (json) expect(JSON.stringify(json)).toBe(JSON.stringify(JSON.parse(written)));
-      const plain = escaped(JSON.stringify(tokenizerJson(new Chooser(seed))).replaceAll('😀', '\u20ac'));
+      const plain = escaped(JSON.stringify(randomBpe(new Chooser(seed))).replaceAll('😀', '\u20ac'));
       if (new Set(Object.values(JSON.parse(plain).model.vocab)).size === 0) continue;
       const read = scanned(plain);
       if (read) expect(JSON.stringify(read)).toBe(JSON.stringify(JSON.parse(plain)));
@@ -108,7 +65,7 @@ describe('scanTokenizer', () => {
     let kept = 0;
     for (let seed = 0; seed < 3000; seed++) {
       const choose = new Chooser(seed);
-      let written = JSON.stringify(tokenizerJson(choose, { asTexts: seed % 2 === 0 }));
+      let written = JSON.stringify(randomBpe(choose, { asTexts: seed % 2 === 0 }));
       const bits = ['"', '\\', ',', ':', '{', '}', '[', ']', '0', '-', 'e', ' ', '\n', '\t', '\u0000', 'é'];
       const texts = [
         '"vocab":{}',
@@ -135,7 +92,7 @@ describe('scanTokenizer', () => {
       expect(JSON.stringify(json), `seed ${seed}`).toBe(JSON.stringify(parsed));
       const tokenizer = (value: unknown) => {
         try {
-          return Tokenizer.fromJSON(value).encode(`ab가\n😀x0 ${ALPHABET.join('').repeat(6)}`);
+          return Tokenizer.fromJSON(value).encode(`ab가\n😀x0 ${BPE_ALPHABET.join('').repeat(6)}`);
         } catch (error) {
           if (error instanceof RopewalkError) return error.message;
           throw error;
@@ -148,7 +105,7 @@ describe('scanTokenizer', () => {
 
   it('leaves models of other kinds, and small files, to JSON.parse', () => {
     for (let seed = 0; seed < 100; seed++) {
-      const model = randomModel(new Chooser(seed), ALPHABET);
+      const model = randomModel(new Chooser(seed), BPE_ALPHABET);
       const written = JSON.stringify({ added_tokens: [], model });
       const json = scanned(written);
       if (json) expect(JSON.stringify(json)).toBe(JSON.stringify(JSON.parse(written)));

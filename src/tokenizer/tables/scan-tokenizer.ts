@@ -1,6 +1,6 @@
 import { MAX_TOKEN_ID } from '../models/vocabulary.ts';
 import { isObject, type JsonObject } from '../tokenizer-schema.ts';
-import { type BpeTables, modelWithTables } from './bpe-tables.ts';
+import { BpeTables, modelWithTables } from './bpe-tables.ts';
 import { JsonBytes, NotPlain } from './json-bytes.ts';
 import { MergeList } from './merge-list.ts';
 import { type TokenTable, TokenTableBuilder } from './token-table.ts';
@@ -26,6 +26,13 @@ interface Range {
   readonly end: number;
 }
 
+/** A tokenizer.json whose vocabulary and merges are tables. */
+export interface TabledTokenizer {
+  /** The file's text with {@link VALUE} as `vocab` and as `merges`. */
+  readonly text: string;
+  readonly tables: BpeTables;
+}
+
 /**
  * Reads a large tokenizer.json without making an object of its vocabulary and its merges: a tokenizer of
  * 262,000 tokens then loads in less than half of the processor time, and in half of the memory.
@@ -35,30 +42,44 @@ interface Range {
  *   must decide about them
  */
 export function scanTokenizer(bytes: Uint8Array, leastBytes = LEAST_BYTES): JsonObject | undefined {
+  const tabled = scanTables(bytes, leastBytes);
+  return tabled && tokenizerOfTables(tabled);
+}
+
+/** The same in parts. What it returns may be no tokenizer.json: {@link tokenizerOfTables} finds out. */
+export function scanTables(bytes: Uint8Array, leastBytes = LEAST_BYTES): TabledTokenizer | undefined {
   if (bytes.length < leastBytes) return undefined;
   try {
     return scan(bytes);
   } catch (error) {
-    // The rest of the file may be no JSON.
-    if (error instanceof NotPlain || error instanceof SyntaxError) return undefined;
+    if (error instanceof NotPlain) return undefined;
     throw error;
   }
 }
 
-function scan(bytes: Uint8Array): JsonObject | undefined {
-  const json = new JsonBytes(bytes);
-  let tables: { readonly values: BpeTables; readonly ranges: Range[] } | undefined;
-  eachField(json, (name) => {
-    if (name !== 'model') return json.skip();
-    if (tables) throw new NotPlain();
-    tables = scanModel(json);
-  });
-  if (!tables) return undefined;
-  const rest = JSON.parse(without(bytes, tables.ranges)) as JsonObject;
-  const { model } = rest;
+/** The object that a tokenizer.json contains; undefined if its text is none. */
+export function tokenizerOfTables({ text, tables }: TabledTokenizer): JsonObject | undefined {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const model = isObject(json) ? json.model : undefined;
   // Whatever the names look like in the file, these are the values that count.
   if (!isObject(model) || model.vocab !== VALUE || model.merges !== VALUE) return undefined;
-  return { ...rest, model: modelWithTables(model, tables.values) };
+  return { ...(json as JsonObject), model: modelWithTables(model, tables) };
+}
+
+function scan(bytes: Uint8Array): TabledTokenizer | undefined {
+  const json = new JsonBytes(bytes);
+  let model: { readonly tables: BpeTables; readonly ranges: Range[] } | undefined;
+  eachField(json, (name) => {
+    if (name !== 'model') return json.skip();
+    if (model) throw new NotPlain();
+    model = scanModel(json);
+  });
+  return model && { text: without(bytes, model.ranges), tables: model.tables };
 }
 
 function eachField(json: JsonBytes, read: (name: string) => void): void {
@@ -73,7 +94,7 @@ function eachField(json: JsonBytes, read: (name: string) => void): void {
   } while (json.more(CLOSE));
 }
 
-function scanModel(json: JsonBytes): { values: BpeTables; ranges: Range[] } {
+function scanModel(json: JsonBytes): { tables: BpeTables; ranges: Range[] } {
   const ranges: Range[] = [];
   let vocabulary: TokenTable | undefined;
   let merges: ScannedMerges | undefined;
@@ -88,7 +109,7 @@ function scanModel(json: JsonBytes): { values: BpeTables; ranges: Range[] } {
     ranges.push({ start, end: json.at });
   });
   if (!vocabulary || !merges) throw new NotPlain();
-  return { values: { vocabulary, ...merges }, ranges };
+  return { tables: new BpeTables({ vocabulary, ...merges }), ranges };
 }
 
 function scanVocabulary(json: JsonBytes): TokenTable {

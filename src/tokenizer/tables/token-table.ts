@@ -73,9 +73,53 @@ export class TokenTableBuilder {
       if (places[id] !== 0) return undefined;
       places[id] = place + 1;
     }
-    const table = new TokenTable(this.#bytes.subarray(0, this.#end), records, places);
-    return table.isDistinct ? table : undefined;
+    const bytes = this.#bytes.subarray(0, this.#end);
+    const slots = slotsOf(bytes, records);
+    return slots && new TokenTable({ bytes, records, places, slots });
   }
+}
+
+/** What a {@link TokenTable} consists of. */
+export interface TokenArrays {
+  /** The tokens' UTF-8, one after another. */
+  readonly bytes: Uint8Array;
+  /** Four numbers per token: its hash, where its bytes begin, how many there are, its id. */
+  readonly records: Int32Array;
+  /** One more than the place of an id; 0 if there is none. */
+  readonly places: Int32Array;
+  /** One more than a token's place by hash, with open addressing; 0 in a free slot. */
+  readonly slots: Int32Array;
+}
+
+/** The number of slots for so many tokens: a power of two, and at least half of them stay free. */
+export function slotCount(tokens: number): number {
+  let size = 16;
+  while (size < 2 * tokens) size *= 2;
+  return size;
+}
+
+/** The hash table of tokens; undefined if two are the same. */
+function slotsOf(bytes: Uint8Array, records: Int32Array): Int32Array | undefined {
+  const slots = new Int32Array(slotCount(records.length >> 2));
+  const mask = slots.length - 1;
+  for (let at = 0; at < records.length; at += 4) {
+    const hash = records[at + HASH]!;
+    const start = records[at + START]!;
+    const length = records[at + LENGTH]!;
+    let slot = spread(hash) & mask;
+    for (; slots[slot] !== 0; slot = (slot + 1) & mask) {
+      const other = 4 * slots[slot]! - 4;
+      const isAlike = records[other + HASH] === hash && records[other + LENGTH] === length;
+      if (isAlike && areEqual(bytes, records[other + START]!, bytes, start, length)) return undefined;
+    }
+    slots[slot] = (at >> 2) + 1;
+  }
+  return slots;
+}
+
+function areEqual(a: Uint8Array, startOfA: number, b: Uint8Array, startOfB: number, length: number): boolean {
+  for (let i = 0; i < length; i++) if (a[startOfA + i] !== b[startOfB + i]) return false;
+  return true;
 }
 
 /**
@@ -84,48 +128,25 @@ export class TokenTableBuilder {
  * token's position in the order in which tokens were added.
  */
 export class TokenTable {
+  readonly arrays: TokenArrays;
   readonly #bytes: Uint8Array;
-  /** Four numbers per token: its hash, where its bytes begin, how many there are, its id. */
   readonly #records: Int32Array;
-  /** One more than the place of an id; 0 if there is none. */
   readonly #places: Int32Array;
-  /** One more than a token's place by hash, with open addressing; 0 in a free slot. */
   readonly #slots: Int32Array;
   readonly #mask: number;
-  readonly #texts: string[];
+  /** By place; those that were asked for. */
+  #texts: string[] | undefined;
   #lookup = new Uint8Array(256);
   #cuts: CutHashes | undefined;
-  readonly isDistinct: boolean;
 
   /** See {@link TokenTableBuilder}. */
-  constructor(bytes: Uint8Array, records: Int32Array, places: Int32Array) {
-    this.#bytes = bytes;
-    this.#records = records;
-    this.#places = places;
-    const count = records.length >> 2;
-    this.#texts = new Array(count);
-    let size = 16;
-    while (size < 2 * count) size *= 2;
-    this.#mask = size - 1;
-    this.#slots = new Int32Array(size);
-    this.isDistinct = this.#fill(count);
-  }
-
-  #fill(count: number): boolean {
-    const slots = this.#slots;
-    const records = this.#records;
-    const mask = this.#mask;
-    for (let place = 0; place < count; place++) {
-      const hash = records[4 * place + HASH]!;
-      const start = records[4 * place + START]!;
-      const length = records[4 * place + LENGTH]!;
-      let slot = spread(hash) & mask;
-      for (; slots[slot] !== 0; slot = (slot + 1) & mask) {
-        if (this.#is(4 * slots[slot]! - 4, hash, this.#bytes, start, length)) return false;
-      }
-      slots[slot] = place + 1;
-    }
-    return true;
+  constructor(arrays: TokenArrays) {
+    this.arrays = arrays;
+    this.#bytes = arrays.bytes;
+    this.#records = arrays.records;
+    this.#places = arrays.places;
+    this.#slots = arrays.slots;
+    this.#mask = arrays.slots.length - 1;
   }
 
   get size(): number {
@@ -159,14 +180,8 @@ export class TokenTable {
     return (
       records[at + HASH] === hash &&
       records[at + LENGTH] === length &&
-      this.#equal(records[at + START]!, bytes, start, length)
+      areEqual(this.#bytes, records[at + START]!, bytes, start, length)
     );
-  }
-
-  #equal(mine: number, bytes: Uint8Array, start: number, length: number): boolean {
-    const own = this.#bytes;
-    for (let i = 0; i < length; i++) if (own[mine + i] !== bytes[start + i]) return false;
-    return true;
   }
 
   /** The record of an id that exists. */
@@ -190,8 +205,8 @@ export class TokenTable {
     if (at < 0 || this.#records[at + LENGTH] !== leftLength + rightLength) return false;
     const start = this.#records[at + START]!;
     return (
-      this.#equal(start, bytes, leftStart, leftLength) &&
-      this.#equal(start + leftLength, bytes, rightStart, rightLength)
+      areEqual(this.#bytes, start, bytes, leftStart, leftLength) &&
+      areEqual(this.#bytes, start + leftLength, bytes, rightStart, rightLength)
     );
   }
 
@@ -210,8 +225,8 @@ export class TokenTable {
       const at = tried < this.#places.length ? this.#at(tried) : -1;
       if (at < 0 || records[at + LENGTH] !== length) continue;
       const start = records[at + START]!;
-      if (!this.#equal(start, bytes, leftStart, leftLength)) continue;
-      if (this.#equal(start + leftLength, bytes, rightStart, rightLength)) return tried;
+      if (!areEqual(this.#bytes, start, bytes, leftStart, leftLength)) continue;
+      if (areEqual(this.#bytes, start + leftLength, bytes, rightStart, rightLength)) return tried;
     }
     if (length > this.#lookup.length) this.#lookup = new Uint8Array(2 * length);
     const lookup = this.#lookup;
@@ -277,6 +292,7 @@ export class TokenTable {
   #text(place: number): string {
     const start = this.#records[4 * place + START]!;
     const length = this.#records[4 * place + LENGTH]!;
+    this.#texts ??= new Array(this.size);
     this.#texts[place] ??= textOf(this.#bytes, start, start + length);
     return this.#texts[place];
   }

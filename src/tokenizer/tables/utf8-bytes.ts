@@ -56,3 +56,24 @@ export function writeCodePoint(code: number, target: Uint8Array, at: number): nu
   target[at + 3] = 0x80 | (code & 0x3f);
   return at + 4;
 }
+
+/** Whether the bytes `[start, end)` are valid UTF-8. */
+export function isUtf8(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let at = start; at < end; ) {
+    const first = bytes[at]!;
+    if (first < 0x80) {
+      at++;
+      continue;
+    }
+    // The first of the bytes that follow has a narrower range after these: no longer form, surrogate or more than 21 bits.
+    const least = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80;
+    const most = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf;
+    const more = first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+    if (first < 0xc2 || first > 0xf4 || at + more >= end) return false;
+    const second = bytes[at + 1]!;
+    if (second < least || second > most) return false;
+    for (let i = 2; i <= more; i++) if ((bytes[at + i]! & 0xc0) !== 0x80) return false;
+    at += more + 1;
+  }
+  return true;
+}

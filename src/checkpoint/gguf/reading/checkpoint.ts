@@ -10,6 +10,7 @@ import {
   type QuantizedSource,
   rowsOfArrays,
 } from '../../../onnx/weights.ts';
+import type { BpeTables } from '../../../tokenizer/tables/bpe-tables.ts';
 import type {
   Checkpoint,
   RowReader,
@@ -47,15 +48,20 @@ const rowsInMemory: OpenRows = async (source, { offset, rows, width, rowBytes, d
   };
 };
 
-/** A GGUF file presented as a Hugging Face model: its names, layouts, configuration and tokenizer. */
+/**
+ * A GGUF file presented as a Hugging Face model: its names, layouts, configuration and tokenizer.
+ *
+ * @param kept the tables that were made of its vocabulary before
+ */
 export async function openGgufCheckpoint(
   file: GgufFile,
   openRows: OpenRows = rowsInMemory,
+  kept?: BpeTables,
 ): Promise<Checkpoint> {
   const metadata = new GgufMetadata(file);
   const embedding = file.tensors.get('token_embd.weight');
   if (!embedding) throw metadata.error('the tensor "token_embd.weight" is missing; convert the model again.');
-  const tokenizer = tokenizerFromGguf(metadata, embedding.shape[0]);
+  const tokenizer = tokenizerFromGguf(metadata, embedding.shape[0], kept);
   const warnings = [...tokenizer.warnings];
   const divisors = file.tensors.get('rope_freqs.weight');
   const { form, config } = modelFromGguf(metadata, {

@@ -1,7 +1,8 @@
 import { RopewalkError } from '../../../errors.ts';
 import { DAMAGED, INCOMPLETE } from '../../../files/remedies.ts';
 import { type ByteSource, readInto } from '../../../files/source.ts';
-import type { TextPacker } from '../texts.ts';
+import { isUtf8 } from '../../../tokenizer/tables/utf8-bytes.ts';
+import { PackedTexts } from '../texts.ts';
 
 /** Headers longer than this are refused: a vocabulary of 256k tokens with its merges takes about 20 MB. */
 const MAX_HEADER_BYTES = 1 << 28;
@@ -10,6 +11,8 @@ const MAX_STRING_BYTES = 1 << 24;
 
 const FIRST_CHUNK = 1 << 16;
 const LAST_CHUNK = 1 << 22;
+/** A string begins with its length. */
+const LENGTH_BYTES = 8;
 /** ASCII strings up to this length are decoded here, which saves the decoder's fixed cost. */
 const SHORT = 24;
 
@@ -57,7 +60,9 @@ export class HeaderCursor {
       throw this.damaged(`it exceeds the longest supported header, ${MAX_HEADER_BYTES} bytes`);
     }
     const kept = this.#window.subarray(this.#at);
-    const size = Math.min(this.remaining, Math.max(length, kept.byteLength + this.#chunk));
+    // In proportion to what is kept, which is copied.
+    const more = Math.max(this.#chunk, kept.byteLength >> 1);
+    const size = Math.min(this.remaining, Math.max(length, kept.byteLength + more));
     this.#chunk = Math.min(this.#chunk * 2, LAST_CHUNK);
     const window = new Uint8Array(size);
     window.set(kept);
@@ -114,27 +119,30 @@ export class HeaderCursor {
     return undefined;
   }
 
-  /** Moves a string to a packer if all of it is buffered. @returns whether it was */
-  tryPack(packer: TextPacker): boolean {
-    if (!this.has(8)) return false;
-    const length = this.#takeLength();
-    this.#checkString(length);
-    if (!this.has(length)) {
-      this.#at -= 8;
-      return false;
+  /** So many strings, which are left where they are. */
+  async texts(count: number): Promise<PackedTexts> {
+    const starts = new Uint32Array(count + 1);
+    let at = 0;
+    for (let i = 0; i < count; ) {
+      const window = this.#window.subarray(this.#at);
+      const view = new DataView(window.buffer, window.byteOffset, window.byteLength);
+      let length = 0;
+      for (; i < count && at + LENGTH_BYTES <= window.length; i++) {
+        length = lengthAt(view, at);
+        if (length > MAX_STRING_BYTES || at + LENGTH_BYTES + length > window.length) break;
+        if (!isUtf8(window, at + LENGTH_BYTES, at + LENGTH_BYTES + length)) throw this.notText();
+        starts[i] = at + LENGTH_BYTES;
+        at += LENGTH_BYTES + length;
+        length = 0;
+      }
+      if (i === count) break;
+      this.#checkString(length, at + LENGTH_BYTES);
+      await this.need(at + LENGTH_BYTES + length);
     }
-    packer.add(this.#window, this.#at, length);
-    this.#at += length;
-    return true;
-  }
-
-  /** Buffers the whole of the next string. */
-  async needString(): Promise<void> {
-    await this.need(8);
-    const length = this.#takeLength();
-    this.#at -= 8;
-    this.#checkString(length);
-    await this.need(8 + length);
+    starts[count] = at + LENGTH_BYTES;
+    const bytes = this.#window.subarray(this.#at, this.#at + at);
+    this.#at += at;
+    return new PackedTexts(bytes, starts, LENGTH_BYTES);
   }
 
   notText(): RopewalkError {
@@ -145,18 +153,18 @@ export class HeaderCursor {
     return new RopewalkError(`${this.#source.name}: ${this.what}: ${problem}; ${remedy}`);
   }
 
-  /** An unsigned 64-bit number; beyond 2^53 it is rounded, which does not affect checks against the file's size. */
   #takeLength(): number {
-    const low = this.#view.getUint32(this.#at, true);
-    const high = this.#view.getUint32(this.#at + 4, true);
-    this.#at += 8;
-    return high * 2 ** 32 + low;
+    const length = lengthAt(this.#view, this.#at);
+    this.#at += LENGTH_BYTES;
+    return length;
   }
 
-  #checkString(length: number): void {
-    if (length > this.remaining) {
+  /** @param ahead how far from here it begins */
+  #checkString(length: number, ahead = 0): void {
+    const remaining = Math.max(0, this.remaining - ahead);
+    if (length > remaining) {
       throw this.damaged(
-        `a string of ${length} bytes extends past the end of the file, which has ${this.remaining} more bytes`,
+        `a string of ${length} bytes extends past the end of the file, which has ${remaining} more bytes`,
         INCOMPLETE,
       );
     }
@@ -181,4 +189,12 @@ export class HeaderCursor {
       throw this.notText();
     }
   }
+}
+
+/** An unsigned 64-bit number; beyond 2^53 it is rounded, which does not affect checks against the file's size. */
+function lengthAt(view: DataView, at: number): number {
+  const low = view.getUint32(at, true);
+  const high = view.getUint32(at + 4, true);
+  // Without the product, small numbers stay integers: until a loop is compiled, every other number is an object.
+  return high === 0 ? low : high * 2 ** 32 + low;
 }

@@ -2,12 +2,19 @@ import { open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { RopewalkError } from '../../../errors.ts';
 import { FileSource } from '../../../files/file.node.ts';
+import { stampsOf } from '../../../files/source.ts';
+import { type BpeTables, tablesOf } from '../../../tokenizer/tables/bpe-tables.ts';
+import { isObject } from '../../../tokenizer/tokenizer-schema.ts';
 import type { Checkpoint } from '../../checkpoint.ts';
+import { keptVocabulary, type VocabularyCache } from '../../layouts/vocabularies.node.ts';
 import { CONFIG_FILE } from '../../model-files.ts';
 import { FileRows } from '../../rows.node.ts';
 import { MAGIC } from '../types.ts';
 import { openGgufCheckpoint } from './checkpoint.ts';
 import { openGguf, openGgufSplit, splitNames } from './reader.ts';
+import { StoredValues } from './stored-values.ts';
+
+const TOKENS_KEY = 'tokenizer.ggml.tokens';
 
 /**
  * The GGUF file that a path refers to: the file itself, whatever its name (Ollama's blobs have no extension), or the
@@ -45,14 +52,38 @@ async function hasMagic(path: string): Promise<boolean> {
   }
 }
 
-/** Opens a GGUF model, including all parts of a split one. */
-export async function openGgufModel(path: string): Promise<Checkpoint> {
+/**
+ * Opens a GGUF model, including all parts of a split one.
+ *
+ * @param options.layoutCache how the tables of a large vocabulary are kept
+ */
+export async function openGgufModel(
+  path: string,
+  { layoutCache }: { readonly layoutCache?: VocabularyCache } = {},
+): Promise<Checkpoint> {
   const parts = splitNames(basename(path))?.map((name) => join(dirname(path), name));
   const sources: FileSource[] = [];
   try {
     for (const part of parts ?? [path]) sources.push(await FileSource.open(part));
     const file = parts ? await openGgufSplit(sources) : await openGguf(sources[0]!);
-    return await openGgufCheckpoint(file, (_, place) => new FileRows(place));
+    const { metadata } = file;
+    const tokens = metadata instanceof StoredValues ? metadata.packed(TOKENS_KEY) : undefined;
+    const open = (kept?: BpeTables) => openGgufCheckpoint(file, (_, place) => new FileRows(place), kept);
+    const source = {
+      path,
+      // A few are not packed.
+      mostTokens: tokens?.length ?? 0,
+      stamps: () => stampsOf(sources),
+      facts: 'gguf',
+    };
+    let made: Checkpoint | undefined;
+    const kept = await keptVocabulary(source, layoutCache, async () => {
+      made = await open();
+      const tokenizer = (await made.tokenizerFiles())?.tokenizer;
+      const tables = isObject(tokenizer) ? tablesOf(tokenizer.model) : undefined;
+      return tables && { text: '', tables };
+    });
+    return made ?? (await open(kept?.tables));
   } catch (error) {
     for (const source of sources) await source.close();
     throw error;

@@ -1,5 +1,5 @@
 import { INCOMPLETE } from '../../../files/remedies.ts';
-import { type StoredValue, TextPacker } from '../texts.ts';
+import type { StoredValue } from '../texts.ts';
 import {
   ARRAY_TYPE,
   type GgufScalarType,
@@ -65,15 +65,7 @@ async function readArray(cursor: HeaderCursor, limits: ValueLimits, depth: numbe
     for (let i = 0; i < length; i++) arrays.push((await readArray(cursor, limits, depth + 1)) as GgufValue);
     return arrays;
   }
-  if (scalar === 'string' && length >= MANY_TEXTS && depth === 0) {
-    const packer = new TextPacker(length);
-    for (let i = 0; i < length; i++) {
-      while (!cursor.tryPack(packer)) await cursor.needString();
-    }
-    const texts = packer.finish();
-    if (!texts) throw cursor.notText();
-    return texts;
-  }
+  if (scalar === 'string' && length >= MANY_TEXTS && depth === 0) return cursor.texts(length);
   if (scalar === 'string') {
     const strings: string[] = [];
     for (let i = 0; i < length; i++) strings.push(cursor.tryString() ?? (await cursor.string()));

@@ -1,4 +1,4 @@
-import { type BpeTables, modelWithTables } from '../../../tokenizer/tables/bpe-tables.ts';
+import { BpeTables, modelWithTables } from '../../../tokenizer/tables/bpe-tables.ts';
 import { MergeList } from '../../../tokenizer/tables/merge-list.ts';
 import { hashByte, type TokenTable, TokenTableBuilder } from '../../../tokenizer/tables/token-table.ts';
 import type { PackedTexts } from '../texts.ts';
@@ -10,30 +10,32 @@ const MAX_MERGES = 1 << 24;
 const VERSION = new TextEncoder().encode('#version');
 
 /** The tokens with their positions as ids; undefined if two are the same text. */
-export function tokenTable({ bytes, starts, length }: PackedTexts): TokenTable | undefined {
-  const builder = new TokenTableBuilder(bytes.length, length);
-  for (let id = 0; id < length; id++) builder.add(bytes, starts[id]!, starts[id + 1]!, id);
+export function tokenTable({ bytes, starts, gap, length }: PackedTexts): TokenTable | undefined {
+  const builder = new TokenTableBuilder(bytes.length - gap * length, length);
+  for (let id = 0; id < length; id++) builder.add(bytes, starts[id]!, starts[id + 1]! - gap, id);
   return builder.build();
 }
 
 /**
- * The field `model` of a tokenizer.json with these tokens and merges.
+ * The tables of these tokens and merges; undefined if a merge is not two tokens with one space between them.
  *
  * @param merges each two tokens with a space between them
  */
-export function bpeModel(fields: Json, vocabulary: TokenTable, merges: PackedTexts): Json {
-  const model = { ...fields, vocab: null, merges: null };
+export function tablesOfMerges(vocabulary: TokenTable, merges: PackedTexts): BpeTables | undefined {
   const list = mergeList(vocabulary, merges);
-  if (list) {
-    return modelWithTables(model, { vocabulary, pairs: list.pairs, merged: list.merged, asTexts: true });
-  }
-  // The reader of any merges says what is wrong, or leaves some of them out.
-  return { ...model, vocab: plainVocabulary(vocabulary), merges: merges.texts() };
+  if (!list) return undefined;
+  const { pairs, merged } = list;
+  return new BpeTables({ vocabulary, pairs, merged, asTexts: true });
 }
 
-/** The same with merges as pairs of ids. */
-export function bpeModelOfPairs(fields: Json, tables: Omit<BpeTables, 'asTexts'>): Json {
-  return modelWithTables({ ...fields, vocab: null, merges: null }, { ...tables, asTexts: false });
+/** The field `model` of a tokenizer.json with these tables. */
+export function bpeModel(fields: Json, tables: BpeTables): Json {
+  return modelWithTables({ ...fields, vocab: null, merges: null }, tables);
+}
+
+/** The same with any merges: their reader says what is wrong, or leaves some of them out. */
+export function plainBpeModel(fields: Json, vocabulary: TokenTable, merges: PackedTexts): Json {
+  return { ...fields, vocab: plainVocabulary(vocabulary), merges: merges.texts() };
 }
 
 /** Without a prototype, so that a token may be named `__proto__`. */
@@ -44,12 +46,15 @@ function plainVocabulary(vocabulary: TokenTable): Json {
 }
 
 /** The tokens of each merge; undefined if one is not two tokens with one space between them. */
-function mergeList(vocabulary: TokenTable, { bytes, starts, length }: PackedTexts): MergeList | undefined {
+function mergeList(
+  vocabulary: TokenTable,
+  { bytes, starts, gap, length }: PackedTexts,
+): MergeList | undefined {
   if (length > MAX_MERGES) return undefined;
   const merges = new MergeList(vocabulary, length);
   for (let rank = 0; rank < length; rank++) {
     const start = starts[rank]!;
-    const end = starts[rank + 1]!;
+    const end = starts[rank + 1]! - gap;
     if (bytes[start] === VERSION[0] && VERSION.every((byte, i) => bytes[start + i] === byte))
       return undefined;
     let hash = 0;

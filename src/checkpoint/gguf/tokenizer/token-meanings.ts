@@ -67,7 +67,7 @@ export function tokenMeanings(
   idOf: (text: string) => number | undefined,
   named: Readonly<Record<string, number | undefined>>,
 ): TokenMeanings {
-  const own = Int32Array.from(types);
+  const own = new Int32Array(types);
   const stops = new Set(
     ['eos', 'eot', 'eom'].flatMap((key) => (named[key] === undefined ? [] : [named[key]])),
   );

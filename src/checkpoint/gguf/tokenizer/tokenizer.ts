@@ -1,6 +1,7 @@
 import type { RopewalkError } from '../../../errors.ts';
 import { pairsFromScores } from '../../../tokenizer/older/spm-pairs.ts';
 import { CONTROL, NORMAL, UNKNOWN, USER_DEFINED } from '../../../tokenizer/older/token-types.ts';
+import { BpeTables } from '../../../tokenizer/tables/bpe-tables.ts';
 import type { TokenTable } from '../../../tokenizer/tables/token-table.ts';
 import type { TokenizerFiles } from '../../checkpoint.ts';
 import { quote } from '../../safetensors/header.ts';
@@ -9,7 +10,7 @@ import type { PackedTexts } from '../texts.ts';
 import { type PreTokenizer, preTokenizerOf } from './pre-tokenizers.ts';
 import { recognizePreTokenizer } from './recognize.ts';
 import { type SpecialIds, type SpecialName, specialIds } from './special-ids.ts';
-import { bpeModel, bpeModelOfPairs, tokenTable } from './tables.ts';
+import { bpeModel, plainBpeModel, tablesOfMerges, tokenTable } from './tables.ts';
 import { tokenMeanings } from './token-meanings.ts';
 
 type Json = Record<string, unknown>;
@@ -31,10 +32,11 @@ export interface GgufTokenizer {
  * Converts the tokenizer in a GGUF file's metadata to Hugging Face's tokenizer.json and tokenizer_config.json.
  *
  * @param vocabSize rows of the embedding, if the file has no tokenizer
+ * @param kept the tables that were made of this vocabulary before
  * @throws RopewalkError naming the key, and for tokenizers other than byte-level BPE ("gpt2") and SentencePiece-style
  *   BPE ("llama").
  */
-export function tokenizerFromGguf(metadata: GgufMetadata, vocabSize = 0): GgufTokenizer {
+export function tokenizerFromGguf(metadata: GgufMetadata, vocabSize = 0, kept?: BpeTables): GgufTokenizer {
   const kind = metadata.text('tokenizer.ggml.model', 'none');
   if (kind === 'none' || kind === 'no_vocab') {
     const { ids: special, warnings } = specialIds(metadata, vocabSize);
@@ -47,7 +49,7 @@ export function tokenizerFromGguf(metadata: GgufMetadata, vocabSize = 0): GgufTo
     );
   }
   const tokens = metadata.packedTexts('tokenizer.ggml.tokens');
-  const ids = tokenTable(tokens);
+  const ids = kept?.vocabulary ?? tokenTable(tokens);
   if (!ids) throw sameTexts(metadata, tokens.texts());
   const { ids: special, warnings: wrongIds } = specialIds(metadata, tokens.length, kind === 'llama');
   const { types, stopIds } = tokenMeanings(
@@ -61,7 +63,7 @@ export function tokenizerFromGguf(metadata: GgufMetadata, vocabSize = 0): GgufTo
       `${metadata.name}: it does not list special tokens ("${TYPES_KEY}"); all tokens are read as text, except those that are known to end a text: convert the model to GGUF again.`,
     );
   }
-  const common = { tokens, types, ids, special, warnings };
+  const common = { tokens, types, ids, kept, special, warnings };
   const tokenizer = kind === 'gpt2' ? byteLevel(metadata, common) : sentencePiece(metadata, common);
   const named = (name: SpecialName) => (special[name] === undefined ? null : tokens.text(special[name]));
   const config: Json = {
@@ -94,6 +96,8 @@ interface Common {
   readonly types: ArrayLike<number>;
   /** Ids by text. */
   readonly ids: TokenTable;
+  /** The tables that were made of this vocabulary before. */
+  readonly kept: BpeTables | undefined;
   readonly special: SpecialIds;
   /** Receives warnings. */
   readonly warnings: string[];
@@ -156,6 +160,17 @@ function byteLevel(metadata: GgufMetadata, common: Common): Json {
   const merges = metadata.packedTexts('tokenizer.ggml.merges');
   const pre = preTokenizer(metadata, merges, common.warnings);
   const prefix = metadata.flag('tokenizer.ggml.add_space_prefix', false);
+  const tables = common.kept ?? tablesOfMerges(common.ids, merges);
+  const fields = {
+    type: 'BPE',
+    dropout: null,
+    unk_token: null,
+    continuing_subword_prefix: null,
+    end_of_word_suffix: null,
+    fuse_unk: false,
+    byte_fallback: false,
+    ignore_merges: pre.ignoresMerges,
+  };
   return {
     version: '1.0',
     truncation: null,
@@ -165,20 +180,7 @@ function byteLevel(metadata: GgufMetadata, common: Common): Json {
     pre_tokenizer: pre.json(prefix),
     post_processor: around(metadata, common, pre.addsBos),
     decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
-    model: bpeModel(
-      {
-        type: 'BPE',
-        dropout: null,
-        unk_token: null,
-        continuing_subword_prefix: null,
-        end_of_word_suffix: null,
-        fuse_unk: false,
-        byte_fallback: false,
-        ignore_merges: pre.ignoresMerges,
-      },
-      common.ids,
-      merges,
-    ),
+    model: tables ? bpeModel(fields, tables) : plainBpeModel(fields, common.ids, merges),
   };
 }
 
@@ -189,7 +191,7 @@ function sentencePiece(metadata: GgufMetadata, common: Common): Json {
   if (scores.length !== tokens.length)
     throw metadata.error(`it has ${tokens.length} tokens but ${scores.length} scores.`);
   for (let id = 0; id < tokens.length; id++) {
-    if (tokens.starts[id + 1]! - tokens.starts[id]! <= MAX_TOKEN_LENGTH) continue;
+    if (tokens.end(id) - tokens.starts[id]! <= MAX_TOKEN_LENGTH) continue;
     const { length } = tokens.text(id);
     if (length > MAX_TOKEN_LENGTH)
       throw metadata.error(`token ${id} has ${length} characters, more than ${MAX_TOKEN_LENGTH}.`);
@@ -201,6 +203,8 @@ function sentencePiece(metadata: GgufMetadata, common: Common): Json {
     { type: 'ByteFallback' },
     { type: 'Fuse' },
   ];
+  const tables =
+    common.kept ?? new BpeTables({ vocabulary: ids, ...pairsFromScores(ids, types, scores), asTexts: false });
   const strip = { type: 'Strip', content: ' ', start: 1, stop: 0 };
   return {
     version: '1.0',
@@ -213,7 +217,7 @@ function sentencePiece(metadata: GgufMetadata, common: Common): Json {
     pre_tokenizer: null,
     post_processor: around(metadata, common, true),
     decoder: { type: 'Sequence', decoders: prefix ? [...pieces, strip] : pieces },
-    model: bpeModelOfPairs(
+    model: bpeModel(
       {
         type: 'BPE',
         dropout: null,
@@ -225,7 +229,7 @@ function sentencePiece(metadata: GgufMetadata, common: Common): Json {
         byte_fallback: BYTE_TOKENS.some((token) => ids.id(token) !== undefined),
         ignore_merges: false,
       },
-      { vocabulary: ids, ...pairsFromScores(ids, types, scores) },
+      tables,
     ),
   };
 }
