@@ -179,6 +179,28 @@ describe('a tokenizer whose vocabulary was kept', () => {
     }
   });
 
+  it.each(['bpe-bytes', 'bpe-symbols'])('is the same from a tokenizer.model: %s', async (name) => {
+    const path = join(root, name);
+    mkdirSync(path);
+    const file = join(path, 'tokenizer.model');
+    writeFileSync(file, readFileSync(new URL(`./reference/sentencepiece/${name}.model`, import.meta.url)));
+    // The rest of the conversion depends on another file, which may change.
+    for (const config of [{}, { add_bos_token: false, add_eos_token: true, bos_token: null, more: 1 }]) {
+      writeFileSync(join(path, 'tokenizer_config.json'), JSON.stringify(config));
+      for (const from of [path, file]) {
+        rmSync(folder, { recursive: true, force: true });
+        const without = seen(await openTokenizer(from, { layoutCache: false }));
+        expect(seen(await cached(from))).toEqual(without);
+        expect(seen(await again(from))).toEqual(without);
+      }
+    }
+    const unigram = join(root, `${name}.unigram.model`);
+    writeFileSync(unigram, readFileSync(new URL('./reference/sentencepiece/unigram.model', import.meta.url)));
+    rmSync(folder, { recursive: true, force: true });
+    expect(seen(await cached(unigram))).toEqual(seen(await openTokenizer(unigram, { layoutCache: false })));
+    expect(kept()).toEqual([]);
+  });
+
   it('is the same in a model: its files, its configuration, its warnings', async () => {
     for (const path of models.flatMap(({ folder: own, gguf }) => [own, gguf])) {
       rmSync(folder, { recursive: true, force: true });

@@ -22,6 +22,7 @@ import {
 import { quote, show } from './safetensors/header.ts';
 import { TensorStore } from './safetensors/tensor-store.node.ts';
 import { readTokenizerJson } from './tokenizer-json.node.ts';
+import { readTokenizerModel } from './tokenizer-model.node.ts';
 
 /** A checked Hugging Face model directory; its weights are read on demand. */
 export interface ModelDirectory extends Checkpoint {
@@ -76,7 +77,7 @@ export async function readTokenizerFiles(
           parseJsonObject(path, 'tokenizer.json', bytes),
         );
   const ownConfig = await readJsonObject(path, 'tokenizer_config.json');
-  const made = own ? undefined : await readOlderFiles(path, ownConfig);
+  const made = own ? undefined : await readOlderFiles(path, ownConfig, cache);
   const base = own ?? made?.tokenizer;
   if (!base) return undefined;
   const { tokenizer, config: joined } = joinTokenizerFiles(
@@ -124,9 +125,15 @@ function joinTemplates(own: unknown, more: readonly { name: string; template: st
 }
 
 /** The tokenizer of a directory without a tokenizer.json, from the files of older libraries. */
-async function readOlderFiles(path: string, config: Record<string, unknown> | undefined) {
+async function readOlderFiles(
+  path: string,
+  config: Record<string, unknown> | undefined,
+  cache: VocabularyCache,
+) {
+  const model = await resolveInside(path, 'tokenizer.model');
   const files = {
-    model: await readBytes(path, 'tokenizer.model'),
+    model:
+      model === undefined ? undefined : await readTokenizerModel(model, join(path, 'tokenizer.model'), cache),
     vocab: await readJsonObject(path, 'vocab.json'),
     merges: await readText(path, 'merges.txt'),
     config,
@@ -231,14 +238,6 @@ function decodeText(directory: string, name: string, bytes: Uint8Array): string 
   } catch {
     throw new RopewalkError(`${join(directory, name)}: it is not UTF-8 text; save it as UTF-8`);
   }
-}
-
-/** A binary file of the directory; undefined if missing. */
-async function readBytes(directory: string, name: string): Promise<Uint8Array | undefined> {
-  const bytes = await readFileOf(directory, name);
-  const other = bytes && inPlaceOf(bytes.subarray(0, HEAD_BYTES));
-  if (other) throw new RopewalkError(`${join(directory, name)}: ${other}.`);
-  return bytes;
 }
 
 async function readFileOf(directory: string, name: string): Promise<Uint8Array | undefined> {

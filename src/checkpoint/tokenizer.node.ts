@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { RopewalkError } from '../errors.ts';
 import { recoverDirectory } from '../files/atomic.node.ts';
 import { fileError } from '../files/file-errors.ts';
@@ -8,6 +9,7 @@ import { readTokenizerFiles } from './directory.node.ts';
 import { ggufIn, openGgufModel } from './gguf/reading/open.node.ts';
 import type { VocabularyCache } from './layouts/vocabularies.node.ts';
 import { readTokenizerJson } from './tokenizer-json.node.ts';
+import { readTokenizerModel } from './tokenizer-model.node.ts';
 
 /**
  * The tokenizer of a model, with its chat template, from a Hugging Face directory (which needs no weights), a GGUF
@@ -33,10 +35,13 @@ export async function openTokenizer(
   await recoverDirectory(path);
   try {
     if ((await stat(path)).isFile()) {
-      const json = path.endsWith('.json')
-        ? await readTokenizerJson(path, path, layoutCache, () => undefined)
-        : undefined;
-      return loadTokenizer(path, json);
+      if (path.endsWith('.model'))
+        return loadTokenizer(path, { model: await readTokenizerModel(path, path, layoutCache) });
+      const isVocabulary = ['vocab.json', 'merges.txt'].includes(basename(path));
+      const read = isVocabulary
+        ? undefined
+        : await readTokenizerJson(path, path, layoutCache, () => undefined);
+      return loadTokenizer(path, { json: read });
     }
   } catch (error) {
     throw fileError(error, 'read the tokenizer of', path);

@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { RopewalkError } from '../errors.ts';
 import { joinTokenizerFiles } from './added-token-files.ts';
 import { OLDER_FILES, tokenizerFromOlderFiles } from './older/files.ts';
+import type { ConvertedModel } from './older/sentencepiece.ts';
 import { scanTokenizer } from './tables/scan-tokenizer.ts';
 import { Tokenizer } from './tokenizer.ts';
 import { isObject, type JsonObject } from './tokenizer-schema.ts';
@@ -14,10 +15,13 @@ import { isObject, type JsonObject } from './tokenizer-schema.ts';
  * directory has no tokenizer.json, or if one of these is named, it is loaded from tokenizer.model, or vocab.json and
  * merges.txt.
  *
- * @param read what a tokenizer.json at `path` contains, if it has already been read
+ * @param read what the file at `path` contains, if it has already been read: a tokenizer.json, or a tokenizer.model
  * @throws RopewalkError naming the file, if it is missing, is not JSON or is not a supported tokenizer
  */
-export function loadTokenizer(path: string, read?: JsonObject): Tokenizer {
+export function loadTokenizer(
+  path: string,
+  read: { readonly json?: JsonObject | undefined; readonly model?: ConvertedModel | undefined } = {},
+): Tokenizer {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (!stats) {
     throw new RopewalkError(
@@ -41,7 +45,7 @@ export function loadTokenizer(path: string, read?: JsonObject): Tokenizer {
     isModel || isVocabulary
       ? tokenizerFromOlderFiles(
           {
-            model: isModel ? readBytes(file) : undefined,
+            model: isModel ? (read.model ?? readBytes(file)) : undefined,
             vocab: isVocabulary ? beside('vocab.json') : undefined,
             merges: isVocabulary && isThere('merges.txt') ? readText(join(folder, 'merges.txt')) : undefined,
             config: beside('tokenizer_config.json'),
@@ -50,7 +54,7 @@ export function loadTokenizer(path: string, read?: JsonObject): Tokenizer {
           folder,
         )
       : undefined;
-  const own = made?.tokenizer ?? read ?? readTokenizerJson(file);
+  const own = made?.tokenizer ?? read.json ?? readTokenizerJson(file);
   if (!isObject(own)) return Tokenizer.fromJSON(own, undefined, file);
   const { tokenizer, config } = joinTokenizerFiles(
     {

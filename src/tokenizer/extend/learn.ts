@@ -1,5 +1,5 @@
 import { RopewalkError } from '../../errors.ts';
-import { cutsOf } from '../older/spm-merges.ts';
+import { cutsOf } from '../older/token-cuts.ts';
 import { pausingSteps } from '../pauses.ts';
 import type { Tokenizer } from '../tokenizer.ts';
 import { WordTable } from '../word-table.ts';

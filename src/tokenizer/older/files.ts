@@ -1,15 +1,15 @@
 import { RopewalkError } from '../../errors.ts';
 import type { JsonObject } from '../tokenizer-schema.ts';
 import { tokenizerFromVocabulary } from './byte-level.ts';
-import { tokenizerFromSentencePiece } from './sentencepiece.ts';
+import { type ConvertedModel, tokenizerFromSentencePiece, withConfig } from './sentencepiece.ts';
 
 /** Files from which a tokenizer.json can be made; merges.txt goes with vocab.json. */
 export const OLDER_FILES = ['tokenizer.model', 'vocab.json', 'merges.txt'];
 
 /** A model folder's older files; undefined for missing ones. */
 export interface OlderFiles {
-  /** `tokenizer.model` */
-  readonly model: Uint8Array | undefined;
+  /** `tokenizer.model`: its bytes, or already converted */
+  readonly model: Uint8Array | ConvertedModel | undefined;
   /** `vocab.json` */
   readonly vocab: JsonObject | undefined;
   /** `merges.txt` */
@@ -32,7 +32,9 @@ export function tokenizerFromOlderFiles(
   { model, vocab, merges, config = {}, modelConfig }: OlderFiles,
   folder: string,
 ): { tokenizer: JsonObject; config: JsonObject } | undefined {
-  if (model) return tokenizerFromSentencePiece(model, config, `${folder}/tokenizer.model`);
+  if (model instanceof Uint8Array)
+    return tokenizerFromSentencePiece(model, config, `${folder}/tokenizer.model`);
+  if (model) return withConfig(model, config);
   if (vocab && merges !== undefined) {
     return tokenizerFromVocabulary(vocab, merges, { config, modelType: modelConfig?.model_type, folder });
   }

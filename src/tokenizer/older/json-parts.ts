@@ -19,7 +19,7 @@ export function addedToken(id: number, content: string, special: boolean): Added
  */
 export function around(
   config: JsonObject,
-  ids: ReadonlyMap<string, number>,
+  ids: Pick<ReadonlyMap<string, number>, 'get'>,
   addsBos: boolean,
 ): JsonObject | null {
   const token = (field: string, wanted: boolean) => {

@@ -3,10 +3,12 @@ import { Component } from '../component.ts';
 import { createModel } from '../models/index.ts';
 import { encodeBase64 } from '../normalizers/base64.ts';
 import { createNormalizer } from '../normalizers/index.ts';
+import { BpeTables, modelWithTables, tablesOf } from '../tables/bpe-tables.ts';
+import { TokenTableBuilder } from '../tables/token-table.ts';
 import type { JsonObject } from '../tokenizer-schema.ts';
-import { addedToken, around, vocabJson } from './json-parts.ts';
+import { addedToken, around } from './json-parts.ts';
 import { readSentencePieceModel, type SentencePieceModel } from './sentencepiece-proto.ts';
-import { mergesFromScores } from './spm-merges.ts';
+import { pairsFromScores } from './spm-pairs.ts';
 import { BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED } from './token-types.ts';
 
 /** Tokens are cut at every position to find their merges, so a hostile one must not be long. */
@@ -17,6 +19,14 @@ const COMPOSING = ['nfkc', 'nmt_nfkc', 'nfkc_cf', 'nmt_nfkc_cf'];
 const APART = '\ufdd0';
 /** The form of byte tokens, which are not matched in texts: texts are cut inside them. */
 const BYTE_CUT = '<(?=0x[0-9A-F]{2}>)';
+
+/** A converted `tokenizer.model`, before tokenizer_config.json says what surrounds a text. */
+export interface ConvertedModel {
+  /** tokenizer.json without its `post_processor`. */
+  readonly tokenizer: JsonObject;
+  /** The tokens that the file names, by their fields in tokenizer_config.json. */
+  readonly names: JsonObject;
+}
 
 /**
  * A SentencePiece `tokenizer.model` converted to tokenizer.json and tokenizer_config.json. The ids of a text are
@@ -32,6 +42,28 @@ export function tokenizerFromSentencePiece(
   config: JsonObject,
   source: string,
 ): { tokenizer: JsonObject; config: JsonObject } {
+  return withConfig(convertModel(bytes, source), config);
+}
+
+/** The rest of the conversion. */
+export function withConfig(
+  { tokenizer, names }: ConvertedModel,
+  config: JsonObject,
+): { tokenizer: JsonObject; config: JsonObject } {
+  const whole = { ...names, ...config };
+  const processor = around(whole, idsOf(tokenizer.model as JsonObject), true);
+  return { tokenizer: { ...tokenizer, post_processor: processor }, config: whole };
+}
+
+/** Looks up tokens of a converted model. */
+function idsOf(model: JsonObject): Pick<ReadonlyMap<string, number>, 'get'> {
+  const tables = tablesOf(model);
+  if (tables) return { get: (text) => tables.vocabulary.id(text) };
+  return new Map((model.vocab as [string, number][]).map(([text], id) => [text, id]));
+}
+
+/** The part of the conversion that takes long. @throws RopewalkError like {@link tokenizerFromSentencePiece} */
+export function convertModel(bytes: Uint8Array, source: string): ConvertedModel {
   const model = readSentencePieceModel(bytes, source);
   check(model, source);
   const textOf = (id: number | undefined) => (id === undefined ? undefined : model.pieces[id]!.text);
@@ -42,7 +74,6 @@ export function tokenizerFromSentencePiece(
     pad_token: textOf(model.padId),
   };
   const names = Object.fromEntries(Object.entries(named).filter(([, text]) => text !== undefined));
-  const whole = { ...names, ...config };
   const symbols = model.pieces.filter(({ type }) => type === USER_DEFINED).map(({ text }) => text);
   const added = model.pieces.flatMap(({ text, type }, id) => {
     if (type === CONTROL || type === UNKNOWN) return [addedToken(id, text, true)];
@@ -51,6 +82,7 @@ export function tokenizerFromSentencePiece(
       : [];
   });
   const isCut = model.kind === 'bpe' && symbols.length > 0 && !matchesAnywhere(model);
+  const tables = model.kind === 'bpe' ? tablesOfPieces(model) : undefined;
   const tokenizer: JsonObject = {
     version: '1.0',
     truncation: null,
@@ -62,12 +94,14 @@ export function tokenizerFromSentencePiece(
       : model.kind === 'unigram' && model.byteFallback
         ? splitBytes
         : null,
-    post_processor: around(whole, new Map(model.pieces.map(({ text }, id) => [text, id])), true),
+    post_processor: null,
     decoder: decoderOf(model),
-    model: model.kind === 'bpe' ? bpe(model, isCut) : unigram(model),
+    model: tables ? bpe(model, tables, isCut) : unigram(model),
   };
-  checkSymbols(model, symbols, tokenizer, isCut, source);
-  return { tokenizer, config: whole };
+  checkSymbols(model, symbols, tokenizer, source);
+  // A piece that is a token is encoded as that token, which is correct only if merges give the same result.
+  if (isCut) checkPieces(model, bpe(model, tables!, false), source);
+  return { tokenizer, names };
 }
 
 function check(model: SentencePieceModel, source: string): void {
@@ -158,28 +192,44 @@ function decoderOf({ byteFallback, addsDummyPrefix }: SentencePieceModel): JsonO
   };
 }
 
+/** The pieces and the merges that their scores stand for. */
+function tablesOfPieces({ pieces }: SentencePieceModel): BpeTables {
+  const builder = new TokenTableBuilder(8 * pieces.length, pieces.length);
+  const encoder = new TextEncoder();
+  for (const [id, { text }] of pieces.entries()) {
+    const bytes = encoder.encode(text);
+    builder.add(bytes, 0, bytes.length, id);
+  }
+  // All texts and ids differ.
+  const vocabulary = builder.build()!;
+  // Only tokens that merges can produce: neither bytes nor the unknown token.
+  const types = pieces.map(({ type }) => (type === BYTE || type === UNKNOWN ? CONTROL : type));
+  const scores = pieces.map(({ score }) => score);
+  return new BpeTables({ vocabulary, ...pairsFromScores(vocabulary, types, scores), asTexts: false });
+}
+
 /**
  * @param isCut whether texts are cut at user-defined symbols: each is then a piece that is a token, which no merge
  *   produces
  */
-function bpe({ pieces, unkId, byteFallback }: SentencePieceModel, isCut: boolean): JsonObject {
-  const ids = new Map(pieces.map(({ text }, id) => [text, id]));
-  const tokens = pieces.map(({ text }) => text);
-  // Only tokens that merges can produce: neither bytes nor the unknown token.
-  const types = pieces.map(({ type }) => (type === BYTE || type === UNKNOWN ? CONTROL : type));
-  const scores = pieces.map(({ score }) => score);
-  return {
+function bpe(
+  { pieces, unkId, byteFallback }: SentencePieceModel,
+  tables: BpeTables,
+  isCut: boolean,
+): JsonObject {
+  const fields = {
     type: 'BPE',
     dropout: null,
-    unk_token: tokens[unkId]!,
+    unk_token: pieces[unkId]!.text,
     continuing_subword_prefix: null,
     end_of_word_suffix: null,
     fuse_unk: true,
     byte_fallback: byteFallback,
     ignore_merges: isCut,
-    vocab: vocabJson(ids),
-    merges: mergesFromScores(tokens, types, scores, ids),
+    vocab: null,
+    merges: null,
   };
+  return modelWithTables(fields, tables);
 }
 
 /**
@@ -202,33 +252,38 @@ function unigram({ pieces, unkId, byteFallback }: SentencePieceModel): JsonObjec
 
 /** Refuses user-defined symbols that would not be matched as in SentencePiece. */
 function checkSymbols(
-  { pieces, addsDummyPrefix }: SentencePieceModel,
+  { addsDummyPrefix }: SentencePieceModel,
   symbols: readonly string[],
   tokenizer: JsonObject,
-  isCut: boolean,
   source: string,
 ): void {
   if (symbols.length === 0) return;
-  const refused = (what: string) =>
-    new RopewalkError(
-      `${source}: ${what}, so its ids would differ from SentencePiece's; use the model's tokenizer.json, or write one in ` +
-        'Python (AutoTokenizer.from_pretrained(…).save_pretrained(…))',
-    );
   const before = addsDummyPrefix ? '▁' : '';
   const normalizer = createNormalizer(Component.of(tokenizer.normalizer as JsonObject, 'normalizer', source));
   for (const symbol of symbols) {
     const text = normalizer.normalize(symbol);
     if (text !== before + symbol) {
-      throw refused(`its user-defined symbol ${JSON.stringify(symbol)} is changed by its own normalization`);
+      const what = `its user-defined symbol ${JSON.stringify(symbol)} is changed by its own normalization`;
+      throw differs(what, source);
     }
   }
-  if (!isCut) return;
-  // A piece that is a token is encoded as that token, which is correct only if merges give the same result.
-  const model = createModel({ ...(tokenizer.model as JsonObject), ignore_merges: false }, source);
+}
+
+/** Refuses tokens of text that no merges produce. */
+function checkPieces({ pieces }: SentencePieceModel, json: JsonObject, source: string): void {
+  const model = createModel(json, source);
   for (const [id, { text, type }] of pieces.entries()) {
     if (type !== NORMAL) continue;
     const ids: number[] = [];
     model.encode(text, ids);
-    if (ids.length !== 1 || ids[0] !== id) throw refused(`no merges make its token ${JSON.stringify(text)}`);
+    if (ids.length !== 1 || ids[0] !== id)
+      throw differs(`no merges make its token ${JSON.stringify(text)}`, source);
   }
+}
+
+function differs(what: string, source: string): RopewalkError {
+  return new RopewalkError(
+    `${source}: ${what}, so its ids would differ from SentencePiece's; use the model's tokenizer.json, or write one in ` +
+      'Python (AutoTokenizer.from_pretrained(…).save_pretrained(…))',
+  );
 }

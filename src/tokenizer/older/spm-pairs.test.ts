@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { mergesFromScores } from '../../../test/helpers/merges-from-scores.ts';
 import { Random } from '../../random.ts';
 import { TokenTableBuilder } from '../tables/token-table.ts';
-import { mergesFromScores } from './spm-merges.ts';
+
 import { pairsFromScores } from './spm-pairs.ts';
 import { CONTROL, NORMAL } from './token-types.ts';
 

@@ -10,7 +10,9 @@ export interface ScoredPairs {
 }
 
 /**
- * The merges of `mergesFromScores`, without a text being made.
+ * Merges for a SentencePiece-style vocabulary, which has only scores: every way to form a token from two others is a
+ * merge, the token with the highest score first, as in Hugging Face's conversion. Ties go to the longer left part,
+ * then to the longer right part.
  *
  * @param vocabulary tokens with their positions as ids
  */

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cutsOf } from './spm-merges.ts';
-import { TokenCuts } from './token-cuts.ts';
+import { cutsOf, TokenCuts } from './token-cuts.ts';
 
 describe('the cuts of tokens into two others', () => {
   it('are those that looking the texts up finds, in the same order', () => {

@@ -97,3 +97,19 @@ function powersUpTo(count: number): Int32Array {
   for (let i = 1; i < count; i++) powers[i] = Math.imul(powers[i - 1]!, BASE);
   return powers;
 }
+
+/** All ways to form a token from two others, as their ids, the shortest left part first. */
+export function* cutsOf(
+  token: string,
+  vocab: Pick<ReadonlyMap<string, number>, 'get'>,
+): Generator<readonly [leftId: number, rightId: number]> {
+  for (let cut = 1; cut < token.length; cut++) {
+    // A surrogate pair is one character.
+    const code = token.charCodeAt(cut);
+    if (code >= 0xdc00 && code <= 0xdfff) continue;
+    const leftId = vocab.get(token.slice(0, cut));
+    if (leftId === undefined) continue;
+    const rightId = vocab.get(token.slice(cut));
+    if (rightId !== undefined) yield [leftId, rightId];
+  }
+}

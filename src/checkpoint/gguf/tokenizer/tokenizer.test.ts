@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { fixture } from '../../../../test/helpers/fixtures.node.ts';
+import { mergesFromScores } from '../../../../test/helpers/merges-from-scores.ts';
 import { tinyTokenizer } from '../../../../test/helpers/tiny-tokenizer.ts';
 import { cpuSeconds } from '../../../../test/helpers/work.node.ts';
 import { FileSource } from '../../../files/file.node.ts';
-import { mergesFromScores } from '../../../tokenizer/older/spm-merges.ts';
+
 import { Tokenizer } from '../../../tokenizer/tokenizer.ts';
 import { GgufMetadata } from '../reading/metadata.ts';
 import { type GgufFile, openGguf } from '../reading/reader.ts';

@@ -1,21 +1,5 @@
-import { TokenCuts } from './token-cuts.ts';
-import { CONTROL } from './token-types.ts';
-
-/** All ways to form a token from two others, as their ids, the shortest left part first. */
-export function* cutsOf(
-  token: string,
-  vocab: Pick<ReadonlyMap<string, number>, 'get'>,
-): Generator<readonly [leftId: number, rightId: number]> {
-  for (let cut = 1; cut < token.length; cut++) {
-    // A surrogate pair is one character.
-    const code = token.charCodeAt(cut);
-    if (code >= 0xdc00 && code <= 0xdfff) continue;
-    const leftId = vocab.get(token.slice(0, cut));
-    if (leftId === undefined) continue;
-    const rightId = vocab.get(token.slice(cut));
-    if (rightId !== undefined) yield [leftId, rightId];
-  }
-}
+import { TokenCuts } from '../../src/tokenizer/older/token-cuts.ts';
+import { CONTROL } from '../../src/tokenizer/older/token-types.ts';
 
 /**
  * Merges for a SentencePiece-style vocabulary, which has only scores: every way to form a token from two others is a
