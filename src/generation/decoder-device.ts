@@ -23,7 +23,7 @@ export interface DecoderDevice {
 export async function openDevice(engine: Engine, model: CausalLM): Promise<DecoderDevice | undefined> {
   // A decoder passes values of the host and of the device to one run, which the engine of browsers cannot.
   if (!engine.writesOutputs) return undefined;
-  const memory = await engine.openMemory?.();
+  const memory = await engine.openMemory?.('generating');
   if (!memory) return undefined;
   let store: DeviceRowStore | undefined;
   try {

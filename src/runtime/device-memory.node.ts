@@ -3,7 +3,7 @@ import { shapeText, sizeOf } from '../graph/dims.ts';
 import { input, mul, scalar } from '../graph/operators/index.ts';
 import { emitModel } from '../onnx/emit.ts';
 import type { Binding, DeviceMemory, DeviceTensor, DeviceTensors, DeviceType } from './device.ts';
-import { deviceError, noRoom } from './device-errors.ts';
+import { type DeviceUse, deviceError, noRoom } from './device-errors.ts';
 import type { HostArray } from './executable.ts';
 import { elementTypes, type Library, type Pointer } from './library.node.ts';
 
@@ -13,12 +13,17 @@ const BYTES: Readonly<Record<DeviceType, number>> = { float32: 4, float16: 2, in
 const CHECKED_BYTES = 2 ** 20;
 
 /** @throws RopewalkError where the device is the cause. */
-function checked(library: Library, status: Parameters<Library['check']>[0]): void {
+function checked(library: Library, status: Parameters<Library['check']>[0], use?: DeviceUse): void {
   try {
     library.check(status);
   } catch (error) {
-    throw deviceError(error);
+    throw deviceError(error, use);
   }
+}
+
+/** Bits are compared, since what is in a memory by chance need not be a number. */
+function bitsOf(number: number): number {
+  return new Int32Array(Float32Array.of(number).buffer)[0]!;
 }
 
 /** A tensor on the device, and the engine's descriptor of it. */
@@ -92,13 +97,15 @@ class EngineDeviceMemory implements DeviceMemory {
   readonly #session: Pointer;
   readonly #memory: Pointer;
   readonly #allocator: Pointer;
+  readonly #use: DeviceUse;
 
   /** @param session the allocator's, kept open for as long as the memory. */
-  constructor(library: Library, session: Pointer, memory: Pointer, allocator: Pointer) {
+  constructor(library: Library, session: Pointer, memory: Pointer, allocator: Pointer, use: DeviceUse) {
     this.#library = library;
     this.#session = session;
     this.#memory = memory;
     this.#allocator = allocator;
+    this.#use = use;
   }
 
   get byteLength(): number {
@@ -134,24 +141,55 @@ class EngineDeviceMemory implements DeviceMemory {
    * memory by chance. No other memory has ever had this number.
    */
   #touch(tensor: EngineTensorOnDevice): void {
-    const { api } = this.#library;
-    this.#probe ??= this.#makeProbe();
-    const { x, y, binding } = this.#probe;
-    const expected = 2 * ++this.#touched;
-    const data = new Float32Array(1);
-    const beginning = this.#descriptor(tensor, [1], 4, 'float32');
     try {
-      this.#withHost(x, Float32Array.of(expected / 2), (host) => this.#copy(host, engineValue(x)));
-      binding.run();
-      this.#copy(engineValue(y), beginning);
-      this.#withHost(y, data, (host) => this.#copy(beginning, host));
-      if (data[0] !== expected) throw noRoom(`${tensor.byteLength} bytes`);
+      this.#atBeginning(tensor, (beginning) => {
+        const expected = this.#mark(beginning);
+        if (this.#bitsIn(beginning) !== expected) throw noRoom(`${tensor.byteLength} bytes`, this.#use);
+      });
     } catch (error) {
       this.free(tensor);
       throw error;
-    } finally {
-      api.releaseValue(beginning);
     }
+  }
+
+  /**
+   * A copy to the device goes through a buffer of the same size, which may not be made either: the tensor then keeps what it had,
+   * a number that the data does not begin with.
+   */
+  #checkWritten(tensor: DeviceTensor, data: HostArray | Uint16Array, copy: () => void): void {
+    const [expected] = new Int32Array(data.buffer.slice(data.byteOffset, data.byteOffset + 4));
+    this.#atBeginning(tensor as EngineTensorOnDevice, (beginning) => {
+      if (this.#mark(beginning) === expected) this.#mark(beginning);
+      copy();
+      if (this.#bitsIn(beginning) !== expected)
+        throw noRoom(`${tensor.byteLength} bytes to be copied`, this.#use);
+    });
+  }
+
+  #atBeginning(tensor: EngineTensorOnDevice, use: (beginning: Pointer) => void): void {
+    const beginning = this.#descriptor(tensor.of ?? tensor, [1], 4, 'float32');
+    try {
+      use(beginning);
+    } finally {
+      this.#library.api.releaseValue(beginning);
+    }
+  }
+
+  /** Lets the device write a number that no memory has ever had. @returns its bits. */
+  #mark(beginning: Pointer): number {
+    this.#probe ??= this.#makeProbe();
+    const { x, y, binding } = this.#probe;
+    const half = ++this.#touched;
+    this.#withHost(x, Float32Array.of(half), (host) => this.#copy(host, engineValue(x)));
+    binding.run();
+    this.#copy(engineValue(y), beginning);
+    return bitsOf(2 * half);
+  }
+
+  #bitsIn(beginning: Pointer): number {
+    const bits = new Int32Array(1);
+    this.#withHost(this.#probe!.y, bits, (host) => this.#copy(beginning, host));
+    return bits[0]!;
   }
 
   #makeProbe() {
@@ -190,7 +228,9 @@ class EngineDeviceMemory implements DeviceMemory {
   }
 
   write(tensor: DeviceTensor, data: HostArray | Uint16Array): void {
-    this.#withHost(tensor, data, (host) => this.#copy(host, engineValue(tensor)));
+    const copy = () => this.#withHost(tensor, data, (host) => this.#copy(host, engineValue(tensor)));
+    if (tensor.byteLength < CHECKED_BYTES) copy();
+    else this.#checkWritten(tensor, data, copy);
     this.traffic.written += tensor.byteLength;
   }
 
@@ -255,7 +295,8 @@ class EngineDeviceMemory implements DeviceMemory {
     const [source, target] = this.#copied;
     source[0] = BigInt(from);
     target[0] = BigInt(to);
-    checked(this.#library, api.copyTensors(env, koffi.address(source), koffi.address(target), null, 1));
+    const status = api.copyTensors(env, koffi.address(source), koffi.address(target), null, 1);
+    checked(this.#library, status, this.#use);
   }
 }
 
@@ -263,6 +304,7 @@ class EngineDeviceMemory implements DeviceMemory {
 export async function openDeviceMemory(
   library: Library,
   createSession: (model: Uint8Array) => Promise<Pointer>,
+  use: DeviceUse = 'training',
 ): Promise<DeviceMemory> {
   const { api } = library;
   const model = emitModel(new Map([['y', mul(input('x', 'float32', [1]), scalar(2))]]), {
@@ -271,5 +313,5 @@ export async function openDeviceMemory(
   const session = await createSession(model.bytes);
   const memory = library.out((out) => api.createMemoryInfo('WebGPU_Buffer', 1, 0, 0, out));
   const allocator = library.out((out) => api.createAllocator(session, memory, out));
-  return new EngineDeviceMemory(library, session, memory, allocator);
+  return new EngineDeviceMemory(library, session, memory, allocator, use);
 }

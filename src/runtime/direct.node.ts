@@ -3,6 +3,7 @@ import { Tensor as OrtTensor } from 'onnxruntime-common';
 import type { ProductPart, ProductWeight, ProvidedWeight } from '../onnx/emit.ts';
 import type { LayoutCache, LayoutEngine, PackedPaths } from '../onnx/layout-cache.ts';
 import type { DeviceMemory } from './device.ts';
+import type { DeviceUse } from './device-errors.ts';
 import { openDeviceMemory } from './device-memory.node.ts';
 import { DirectSession } from './direct-session.node.ts';
 import {
@@ -76,7 +77,7 @@ export function directRuntime(binding: OnnxRuntime):
       readonly placeholder: Library['placeholder'];
       readonly layouts: LayoutEngine;
       /** @param provider one with memory of its own. */
-      openMemory(provider: string): Promise<DeviceMemory>;
+      openMemory(provider: string, use?: DeviceUse): Promise<DeviceMemory>;
       readonly libraries: ProviderLibraries;
       /** The runtime whose sessions run on a device of a provider library. */
       on(device: SelectedDevice): OnnxRuntime;
@@ -265,8 +266,8 @@ export function directRuntime(binding: OnnxRuntime):
       },
       Tensor: OrtTensor,
     }),
-    openMemory: (provider) =>
-      openDeviceMemory(library, async (model) => {
+    openMemory: (provider, use) => {
+      const createSession = async (model: Uint8Array) => {
         const extra = { ep: { webgpuexecutionprovider: WEBGPU_OPTIONS } };
         const settings = settingsOf({ executionProviders: [provider], extra }, new ProvidedWeights(library));
         try {
@@ -274,6 +275,8 @@ export function directRuntime(binding: OnnxRuntime):
         } finally {
           api.releaseSessionOptions(settings);
         }
-      }),
+      };
+      return openDeviceMemory(library, createSession, use);
+    },
   };
 }

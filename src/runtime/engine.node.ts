@@ -50,8 +50,8 @@ export function nodeEngine(defaults: EngineSettings = {}, options: { binding?: b
     }),
     ...(chosen &&
       provider === 'webgpu' && {
-        openMemory: () =>
-          chosen.openMemory('webgpu').catch((error: unknown) => {
+        openMemory: (use) =>
+          chosen.openMemory('webgpu', use).catch((error: unknown) => {
             throw webgpuError(error);
           }),
         limits: webgpuLimits,

@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs';
 import { listSupportedBackends } from 'onnxruntime-node';
 import { option, RopewalkError, said } from '../errors.ts';
 import { deviceError } from './device-errors.ts';
-import type { OnnxRuntime } from './engine.ts';
+import type { EngineSession, OnnxRuntime } from './engine.ts';
 
-/** The same runtime with errors that say what is missing for WebGPU. */
+/** The same runtime with errors that say what is missing for WebGPU, or what went wrong on the device. */
 export function webgpuRuntime(runtime: OnnxRuntime): OnnxRuntime {
   return {
     Tensor: runtime.Tensor,
@@ -16,13 +16,24 @@ export function webgpuRuntime(runtime: OnnxRuntime): OnnxRuntime {
           );
         }
         try {
-          return await runtime.InferenceSession.create(model, options, provided);
+          return reported(await runtime.InferenceSession.create(model, options, provided));
         } catch (error) {
           throw webgpuError(error);
         }
       },
     },
   };
+}
+
+/** Generating runs sessions; training binds them. */
+function reported(session: EngineSession): EngineSession {
+  const run = session.run.bind(session);
+  return Object.assign(session, {
+    run: (...given: Parameters<EngineSession['run']>) =>
+      run(...given).catch((error: unknown) => {
+        throw deviceError(error, 'generating');
+      }),
+  });
 }
 
 const ON_LINUX =
