@@ -57,7 +57,10 @@ export function tablesFromStored(stored: Uint8Array, alignment: number): TabledT
     records.length % 4 === 0 &&
     slots.length === slotCount(records.length >> 2) &&
     pairs.length === 2 * merged.length &&
-    rankTable.length === rankSlots(merged.length);
+    rankTable.length === rankSlots(merged.length) &&
+    // A search ends at a free slot.
+    slots.includes(0) &&
+    rankTable.includes(0);
   if (!fits) return undefined;
   const vocabulary = new TokenTable({ bytes: bytesAt(1), records, places, slots });
   const tables = new BpeTables(
