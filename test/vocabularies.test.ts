@@ -12,10 +12,12 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { isIntact, listLayouts, wastedLayouts } from '../src/checkpoint/layouts/contents.node.ts';
 import { openLayout } from '../src/checkpoint/layouts/layout-file.node.ts';
 import { openModel } from '../src/checkpoint/load.node.ts';
 import { openTokenizer } from '../src/checkpoint/tokenizer.node.ts';
 import { exportGguf } from '../src/export/gguf.node.ts';
+import { ENGINE_NAME } from '../src/runtime/library.node.ts';
 import { BYTE_TO_CHAR } from '../src/tokenizer/byte-alphabet.ts';
 import type { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { buildProgram, start, startCommand } from './helpers/cli.node.ts';
@@ -342,6 +344,31 @@ describe('a damaged file is found out and made again', () => {
     else expect((await startCommand('mkfifo', [path]).finished).code).toBe(0);
     expect(seen(await cached(model))).toEqual(plain);
   });
+});
+
+it('is listed, verified and pruned like a layout', async () => {
+  const path = join(root, 'listed.json');
+  writeFileSync(path, readFileSync(model));
+  await cached(path);
+  const [listed] = await listLayouts(folder);
+  expect(listed).toMatchObject({ path: onlyKept(), description: { source: path, form: 'vocabulary' } });
+  expect(await isIntact(listed!)).toBe(true);
+  expect(await wastedLayouts(folder, ENGINE_NAME)).toEqual([]);
+  const bad = readFileSync(listed!.path);
+  bad[100]! ^= 1;
+  writeFileSync(listed!.path, bad);
+  expect(await isIntact(listed!)).toBe(false);
+  rmSync(path);
+  expect(await wastedLayouts(folder, ENGINE_NAME)).toMatchObject([{ reason: 'model is gone' }]);
+});
+
+it('makes room as layouts do: the least recently used goes first', async () => {
+  await cached(model);
+  const first = onlyKept();
+  const limitBytes = 1.5 * statSync(first).size;
+  utimesSync(first, 1, 1);
+  expect(seen(await cached(save('second', random(4)), { limitBytes }))).toEqual(plain);
+  expect(onlyKept()).not.toBe(first);
 });
 
 describe('several processes', () => {

@@ -173,11 +173,12 @@ function legacyTokens(
 /** tokenizer.json's added tokens; invalid ones are left to the tokenizer's own check. */
 function ownTokens({ added_tokens: tokens }: JsonObject): OwnToken[] {
   if (!Array.isArray(tokens)) return [];
-  return tokens.flatMap((token: unknown) =>
-    isObject(token) && typeof token.content === 'string' && typeof token.id === 'number'
-      ? [{ id: token.id, token: withFlags(token.content, token) }]
-      : [],
-  );
+  const own: OwnToken[] = [];
+  for (const token of tokens as unknown[]) {
+    if (isObject(token) && typeof token.content === 'string' && typeof token.id === 'number')
+      own.push({ id: token.id, token: withFlags(token.content, token) });
+  }
+  return own;
 }
 
 /** Tokens that are missing from tokenizer.json, or have other flags there, in the order in which ids are assigned. */
@@ -190,10 +191,19 @@ function tokensToAdd(
   const flagsOf = new Map(listed.map((token) => [token.content, token]));
   const asListed = [...named.values()].map((token) => flagsOf.get(contentOf(token)) ?? token);
   const names = new Set(asListed.map(contentOf));
-  const same = new Set(own.map(({ token }) => keyOf(token)));
-  const changed = listed.filter((token) => !same.has(keyOf(token)));
-  const known = new Set([...own.map(({ token }) => token.content), ...changed.map(contentOf)]);
-  const more = [...asListed, ...unnamed].filter((token) => !known.has(contentOf(token)));
+  // Some files have thousands of tokens, for which keys are made only where a text is repeated.
+  const firsts = new Map<string, Token>();
+  const repeated = new Set<string>();
+  for (const { token } of own) {
+    if (firsts.has(token.content)) repeated.add(keyOf(token));
+    else firsts.set(token.content, token);
+  }
+  const isOwn = (token: Token) =>
+    areSame(firsts.get(token.content), token) || (repeated.size > 0 && repeated.has(keyOf(token)));
+  const changed = listed.filter((token) => !isOwn(token));
+  const alsoKnown = new Set(changed.map(contentOf));
+  const isKnown = (text: string) => firsts.has(text) || alsoKnown.has(text);
+  const more = [...asListed, ...unnamed].filter((token) => !isKnown(contentOf(token)));
   return [...changed, ...new Map(more.map((token) => [keyOf(token), token])).values()].map((token) => {
     if (typeof token === 'string') return withFlags(token, { special: true });
     return names.has(token.content) ? { ...token, special: true } : token;
@@ -281,12 +291,24 @@ function contentOf(token: Given): string {
   return typeof token === 'string' ? token : token.content;
 }
 
+/** Whether two tokens have the same text and flags. */
+function areSame(a: Token | undefined, b: Token): boolean {
+  return (
+    a !== undefined &&
+    a.content === b.content &&
+    a.single_word === b.single_word &&
+    a.lstrip === b.lstrip &&
+    a.rstrip === b.rstrip &&
+    (a.normalized ?? !a.special) === (b.normalized ?? !b.special) &&
+    a.special === b.special
+  );
+}
+
 /** Equal for tokens with the same text and flags. */
 function keyOf(token: Given): string {
   if (typeof token === 'string') return `text ${token}`;
   const { content, single_word, lstrip, rstrip, normalized, special } = token;
-  const flags = [single_word, lstrip, rstrip, normalized ?? !special, special];
-  return `${flags.map(Number).join('')} ${content}`;
+  return `${+single_word}${+lstrip}${+rstrip}${+(normalized ?? !special)}${+special} ${content}`;
 }
 
 function complete(token: Token) {

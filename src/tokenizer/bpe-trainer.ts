@@ -1,4 +1,5 @@
 import { RopewalkError } from '../errors.ts';
+import { BPE_FIELDS } from './bpe-fields.ts';
 import { BYTE_TO_CHAR } from './byte-alphabet.ts';
 import { pausingSteps } from './pauses.ts';
 import type { JsonObject, TokenizerJson } from './tokenizer-schema.ts';
@@ -193,18 +194,7 @@ function tokenizerJson(
     },
     post_processor: null,
     decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
-      vocab,
-      merges,
-    },
+    model: { ...BPE_FIELDS, vocab, merges },
   };
 }
 

@@ -24,6 +24,7 @@ import { completeLayout, LAYOUT_VERSION, openLayout, piecesOf, writeLayout } fro
 import { lockUnlessHeld, RESERVE } from './lock.node.ts';
 import { makeRoom } from './room.node.ts';
 import type { LayoutCacheSettings } from './settings.node.ts';
+import { settledStamps, stampsJson } from './stamps.node.ts';
 
 /** At most so many bytes in a file with packed forms for each byte of weights. */
 const PACKED_SHARE = 2.5;
@@ -192,12 +193,9 @@ export class ModelLayouts implements LayoutCache {
   }
 
   /** The stamps of the model's files, unless one of them has just changed. */
-  async #stamps(): Promise<FileStamp[] | undefined> {
-    const stamps = await this.#model.checkpoint.tensors.stamps?.().catch(() => undefined);
-    const { settledMs } = this.#options;
-    const latest = BigInt(Date.now() - settledMs) * 1_000_000n;
-    const isSettled = ({ modified, changed }: FileStamp) => modified < latest && changed < latest;
-    return settledMs === 0 || stamps?.every(isSettled) ? stamps : undefined;
+  #stamps(): Promise<FileStamp[] | undefined> {
+    const { tensors } = this.#model.checkpoint;
+    return settledStamps(tensors.stamps && (() => tensors.stamps!()), this.#options.settledMs);
   }
 
   #form(): string {
@@ -218,7 +216,7 @@ export class ModelLayouts implements LayoutCache {
       version: LAYOUT_VERSION,
       engine: engine.name,
       form: this.#form(),
-      stamps: stamps.map(({ sample, ...numbers }) => [sample, ...Object.values(numbers).map(String)]),
+      stamps: stampsJson(stamps),
       config: checkpoint.config,
       names: [...names],
       tensors: weights.map(({ tensors }) => tensors.map(({ name, type, shape }) => [name, type, shape])),

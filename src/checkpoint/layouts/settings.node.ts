@@ -10,7 +10,7 @@ export interface LayoutCacheOptions {
   readonly limitBytes?: number | undefined;
   /** Smaller models are not kept, because they load in an instant. Default 32 MB. */
   readonly minimumBytes?: number | undefined;
-  /** Vocabularies of fewer tokens are not kept, because they load in an instant. Default 65,536. */
+  /** Vocabularies of fewer tokens are not kept, because they load in an instant. Default 32,768. */
   readonly leastTokens?: number | undefined;
   /**
    * A model whose files changed in the last so many milliseconds is not kept yet: the clocks of file systems have
@@ -50,7 +50,7 @@ export async function layoutCacheSettings(
     folder: resolve(options.folder ?? named ?? join(caches, 'ropewalk', 'layouts')),
     limitBytes: options.limitBytes ?? (await limitIn(env)) ?? 20e9,
     minimumBytes: options.minimumBytes ?? 32e6,
-    leastTokens: options.leastTokens ?? 2 ** 16,
+    leastTokens: options.leastTokens ?? 2 ** 15,
     settledMs: options.settledMs ?? 2000,
   };
 }

@@ -11,6 +11,7 @@ import { LAYOUT_VERSION, openLayout, piecesOf, writeLayout } from './layout-file
 import { lockUnlessHeld, RESERVE } from './lock.node.ts';
 import { makeRoom } from './room.node.ts';
 import { type LayoutCacheOptions, layoutCacheSettings } from './settings.node.ts';
+import { settledStamps, stampsJson } from './stamps.node.ts';
 
 /** Who takes the layout of a vocabulary, instead of an engine. */
 export const VOCABULARY_TAKER = `vocabulary ${TABLES_VERSION}`;
@@ -49,7 +50,7 @@ export async function keptVocabulary(
   const options = typeof cache === 'object' ? cache : {};
   const settings = cache === false ? undefined : await layoutCacheSettings(options);
   if (!settings || source.mostTokens < settings.leastTokens) return make();
-  const stamps = await settledStamps(source, settings.settledMs);
+  const stamps = await settledStamps(() => source.stamps(), settings.settledMs);
   if (!stamps) return make();
   const key = keyOf(stamps, source.facts);
   const path = join(settings.folder, `${key}.layout`);
@@ -65,18 +66,11 @@ export async function keptVocabulary(
   return made;
 }
 
-async function settledStamps(source: VocabularySource, settledMs: number): Promise<FileStamp[] | undefined> {
-  const stamps = await source.stamps().catch(() => undefined);
-  const latest = BigInt(Date.now() - settledMs) * 1_000_000n;
-  const isSettled = ({ modified, changed }: FileStamp) => modified < latest && changed < latest;
-  return settledMs === 0 || stamps?.every(isSettled) ? stamps : undefined;
-}
-
 function keyOf(stamps: readonly FileStamp[], facts: unknown): string {
   const all = {
     taker: VOCABULARY_TAKER,
     version: LAYOUT_VERSION,
-    stamps: stamps.map(({ sample, ...numbers }) => [sample, ...Object.values(numbers).map(String)]),
+    stamps: stampsJson(stamps),
     facts,
   };
   return createHash('sha256').update(JSON.stringify(all)).digest('hex').slice(0, 40);

@@ -1,3 +1,14 @@
+/** A node of a trie of UTF-16 units: the patterns `[low, high)` in their order, which begin with the same `depth` units. */
+interface TrieNode {
+  readonly low: number;
+  readonly high: number;
+  readonly depth: number;
+  /** Of the pattern that ends here; -1 if none does. */
+  readonly id: number;
+  /** By the next unit; made when a text first comes here, which it does at few of thousands of patterns. */
+  children: ReadonlyMap<number, TrieNode> | undefined;
+}
+
 /** A match of a pattern in a text. */
 export interface PatternMatch {
   readonly start: number;
@@ -10,6 +21,7 @@ export class Matcher {
   readonly #ids: ReadonlyMap<string, number>;
   /** In the order of their units. */
   readonly #patterns: readonly string[];
+  readonly #root: TrieNode;
   /** The units with which patterns begin. */
   readonly #first: RegExp;
 
@@ -17,8 +29,9 @@ export class Matcher {
   constructor(patterns: readonly (readonly [pattern: string, id: number])[]) {
     this.#ids = new Map(patterns);
     this.#patterns = [...this.#ids.keys()].sort();
-    const units = new Set(this.#patterns.map((pattern) => pattern.charCodeAt(0)));
-    this.#first = new RegExp(`[${[...units].map(escapeUnit).join('')}]`, 'g');
+    this.#root = { low: 0, high: this.#patterns.length, depth: 0, id: -1, children: undefined };
+    const units = [...this.#childrenOf(this.#root).keys()];
+    this.#first = new RegExp(`[${units.map(escapeUnit).join('')}]`, 'g');
   }
 
   get isEmpty(): boolean {
@@ -47,44 +60,37 @@ export class Matcher {
     start: number,
     allows: ((match: PatternMatch) => boolean) | undefined,
   ): PatternMatch | undefined {
-    const patterns = this.#patterns;
+    let node: TrieNode | undefined = this.#root;
     let best: PatternMatch | undefined;
-    // The patterns that begin with the text from `start` up to `end`; one that ends there is the first of them.
-    let low = 0;
-    let high = patterns.length;
-    for (let end = start; end < text.length; ) {
-      const unit = text.charCodeAt(end);
-      const depth = end - start;
-      low = firstFrom(patterns, low, high, depth, unit);
-      high = firstFrom(patterns, low, high, depth, unit + 1);
-      if (low === high) return best;
-      end++;
-      const pattern = patterns[low]!;
-      if (pattern.length !== depth + 1) continue;
-      const match = { start, end, id: this.#ids.get(pattern)! };
+    for (let at = start; ; at++) {
+      node = this.#childrenOf(node).get(text.charCodeAt(at));
+      if (!node) return best;
+      if (node.id < 0) continue;
+      const match = { start, end: at + 1, id: node.id };
       if (!allows || allows(match)) best = match;
     }
-    return best;
   }
-}
 
-/**
- * The first of the sorted patterns `[low, high)`, equal up to `depth`, whose unit there is `unit` or a higher one; a
- * pattern that ends there comes before all of them.
- */
-function firstFrom(
-  patterns: readonly string[],
-  low: number,
-  high: number,
-  depth: number,
-  unit: number,
-): number {
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (patterns[middle]!.charCodeAt(depth) >= unit) high = middle;
-    else low = middle + 1;
+  #childrenOf(node: TrieNode): ReadonlyMap<number, TrieNode> {
+    node.children ??= this.#makeChildren(node);
+    return node.children;
   }
-  return low;
+
+  #makeChildren({ low, high, depth, id }: TrieNode): Map<number, TrieNode> {
+    const children = new Map<number, TrieNode>();
+    const patterns = this.#patterns;
+    // The pattern that ends here is the first of them.
+    for (let from = id < 0 ? low : low + 1; from < high; ) {
+      const first = patterns[from]!;
+      const unit = first.charCodeAt(depth);
+      let to = from + 1;
+      while (to < high && patterns[to]!.charCodeAt(depth) === unit) to++;
+      const ending = first.length === depth + 1 ? this.#ids.get(first)! : -1;
+      children.set(unit, { low: from, high: to, depth: depth + 1, id: ending, children: undefined });
+      from = to;
+    }
+    return children;
+  }
 }
 
 function escapeUnit(unit: number): string {

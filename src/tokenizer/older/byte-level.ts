@@ -1,4 +1,5 @@
 import { RopewalkError } from '../../errors.ts';
+import { BPE_FIELDS } from '../bpe-fields.ts';
 import { type JsonObject, tokenContent } from '../tokenizer-schema.ts';
 import { addedToken, around, vocabJson } from './json-parts.ts';
 
@@ -93,14 +94,9 @@ export function tokenizerFromVocabulary(
       post_processor: around(whole, ids, false),
       decoder: byteLevel(true, true),
       model: {
-        type: 'BPE',
-        dropout: null,
-        unk_token: null,
+        ...BPE_FIELDS,
         continuing_subword_prefix: '',
         end_of_word_suffix: '',
-        fuse_unk: false,
-        byte_fallback: false,
-        ignore_merges: false,
         vocab: vocabJson(ids),
         merges: readMerges(merges, folder),
       },

@@ -1,4 +1,5 @@
 import { RopewalkError } from '../../errors.ts';
+import { BPE_FIELDS } from '../bpe-fields.ts';
 import { Component } from '../component.ts';
 import { createModel } from '../models/index.ts';
 import { encodeBase64 } from '../normalizers/base64.ts';
@@ -218,11 +219,8 @@ function bpe(
   isCut: boolean,
 ): JsonObject {
   const fields = {
-    type: 'BPE',
-    dropout: null,
+    ...BPE_FIELDS,
     unk_token: pieces[unkId]!.text,
-    continuing_subword_prefix: null,
-    end_of_word_suffix: null,
     fuse_unk: true,
     byte_fallback: byteFallback,
     ignore_merges: isCut,

@@ -27,11 +27,11 @@ function allVariants(): Map<string, string[]> {
   return byFold;
 }
 
-/** A letter's variants: two, and for these also the long s and the Kelvin sign. */
-function asciiVariants(letter: string): string[] {
-  const lower = letter.toLowerCase();
+/** A letter's two cases, and also the long s and the Kelvin sign. */
+function asciiVariants(character: string): string[] {
+  const lower = character.toLowerCase();
   const beyond = lower === 's' ? ['\u017f'] : lower === 'k' ? ['\u212a'] : [];
-  return [letter.toUpperCase(), lower, ...beyond];
+  return [character.toUpperCase(), lower, ...beyond];
 }
 
 /** A character and its case variants, as the content of a class. */
@@ -39,8 +39,8 @@ export function caseVariants(character: string): string {
   if (character.toUpperCase().length > character.length) {
     throw new RegexProblem(`it ignores the case of "${character}", which matches several letters`);
   }
-  // Published expressions ignore the case of ASCII letters only, for which not all characters need to be looked at.
-  const variants = /[a-z]/i.test(character) ? asciiVariants(character) : allVariants().get(fold(character));
+  // Published expressions ignore the case of ASCII only, for which not all characters need to be looked at.
+  const variants = character < '\x80' ? asciiVariants(character) : allVariants().get(fold(character));
   const all = new Set([character, ...(variants ?? [])]);
   return [...all].map((variant) => codeSource(variant.codePointAt(0)!)).join('');
 }

@@ -1,4 +1,5 @@
 import type { RopewalkError } from '../../../errors.ts';
+import { BPE_FIELDS } from '../../../tokenizer/bpe-fields.ts';
 import { pairsFromScores } from '../../../tokenizer/older/spm-pairs.ts';
 import { CONTROL, NORMAL, UNKNOWN, USER_DEFINED } from '../../../tokenizer/older/token-types.ts';
 import { BpeTables } from '../../../tokenizer/tables/bpe-tables.ts';
@@ -161,16 +162,7 @@ function byteLevel(metadata: GgufMetadata, common: Common): Json {
   const pre = preTokenizer(metadata, merges, common.warnings);
   const prefix = metadata.flag('tokenizer.ggml.add_space_prefix', false);
   const tables = common.kept ?? tablesOfMerges(common.ids, merges);
-  const fields = {
-    type: 'BPE',
-    dropout: null,
-    unk_token: null,
-    continuing_subword_prefix: null,
-    end_of_word_suffix: null,
-    fuse_unk: false,
-    byte_fallback: false,
-    ignore_merges: pre.ignoresMerges,
-  };
+  const fields = { ...BPE_FIELDS, ignore_merges: pre.ignoresMerges };
   return {
     version: '1.0',
     truncation: null,
@@ -219,15 +211,11 @@ function sentencePiece(metadata: GgufMetadata, common: Common): Json {
     decoder: { type: 'Sequence', decoders: prefix ? [...pieces, strip] : pieces },
     model: bpeModel(
       {
-        type: 'BPE',
-        dropout: null,
+        ...BPE_FIELDS,
         unk_token: unknown === undefined ? '<unk>' : tokens.text(unknown),
-        continuing_subword_prefix: null,
-        end_of_word_suffix: null,
         fuse_unk: true,
         // By their texts, as in llama.cpp: a file may lack the types.
         byte_fallback: BYTE_TOKENS.some((token) => ids.id(token) !== undefined),
-        ignore_merges: false,
       },
       tables,
     ),
