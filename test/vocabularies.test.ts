@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -11,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { isIntact, listLayouts, wastedLayouts } from '../src/checkpoint/layouts/contents.node.ts';
 import { openLayout } from '../src/checkpoint/layouts/layout-file.node.ts';
@@ -201,6 +203,22 @@ describe('a tokenizer whose vocabulary was kept', () => {
     rmSync(folder, { recursive: true, force: true });
     expect(seen(await cached(unigram))).toEqual(seen(await openTokenizer(unigram, { layoutCache: false })));
     expect(kept()).toEqual([]);
+  });
+
+  it.each(['gpt2', 'qwen2'])('is the same from vocab.json and merges.txt: %s', async (name) => {
+    const path = join(root, name);
+    cpSync(fileURLToPath(new URL(`./reference/vocab-merges/${name}`, import.meta.url)), path, {
+      recursive: true,
+    });
+    const without = seen(await openTokenizer(path, { layoutCache: false }));
+    expect(seen(await cached(path))).toEqual(without);
+    expect(seen(await again(path))).toEqual(without);
+    const merges = join(path, 'merges.txt');
+    const lines = readFileSync(merges, 'utf8').split('\n');
+    writeFileSync(merges, [...lines.slice(0, 1), ...lines.slice(2)].join('\n'));
+    const fewer = seen(await openTokenizer(path, { layoutCache: false }));
+    expect(fewer).not.toEqual(without);
+    expect(seen(await cached(path))).toEqual(fewer);
   });
 
   it('is the same in a model: its files, its configuration, its warnings', async () => {

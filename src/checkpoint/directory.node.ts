@@ -23,6 +23,7 @@ import { quote, show } from './safetensors/header.ts';
 import { TensorStore } from './safetensors/tensor-store.node.ts';
 import { readTokenizerJson } from './tokenizer-json.node.ts';
 import { readTokenizerModel } from './tokenizer-model.node.ts';
+import { readVocabularyPair } from './vocabulary-files.node.ts';
 
 /** A checked Hugging Face model directory; its weights are read on demand. */
 export interface ModelDirectory extends Checkpoint {
@@ -130,14 +131,32 @@ async function readOlderFiles(
   config: Record<string, unknown> | undefined,
   cache: VocabularyCache,
 ) {
-  const model = await resolveInside(path, 'tokenizer.model');
+  const [model, vocab, merges] = [
+    await resolveInside(path, 'tokenizer.model'),
+    await resolveInside(path, 'vocab.json'),
+    await resolveInside(path, 'merges.txt'),
+  ];
+  const fileOf = (real: string, name: string) => ({ path: real, name: join(path, name) });
+  const common = { config, modelConfig: await readJsonObject(path, CONFIG_FILE) };
+  const none = { model: undefined, vocab: undefined, merges: undefined };
+  if (model !== undefined) {
+    const converted = await readTokenizerModel(model, join(path, 'tokenizer.model'), cache);
+    return tokenizerFromOlderFiles({ ...none, ...common, model: converted }, path);
+  }
+  if (vocab !== undefined && merges !== undefined) {
+    const vocabulary = await readVocabularyPair(
+      { ...fileOf(vocab, 'vocab.json'), parse: (bytes) => parseJsonObject(path, 'vocab.json', bytes) },
+      { ...fileOf(merges, 'merges.txt'), parse: (bytes) => decodeText(path, 'merges.txt', bytes) },
+      path,
+      cache,
+    );
+    return tokenizerFromOlderFiles({ ...none, ...common, vocabulary }, path);
+  }
+  // One without the other is refused by name.
   const files = {
-    model:
-      model === undefined ? undefined : await readTokenizerModel(model, join(path, 'tokenizer.model'), cache),
-    vocab: await readJsonObject(path, 'vocab.json'),
-    merges: await readText(path, 'merges.txt'),
-    config,
-    modelConfig: await readJsonObject(path, CONFIG_FILE),
+    ...{ ...none, ...common },
+    vocab: vocab === undefined ? undefined : {},
+    merges: merges === undefined ? undefined : '',
   };
   return tokenizerFromOlderFiles(files, path);
 }

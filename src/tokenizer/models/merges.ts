@@ -1,10 +1,8 @@
 import { tablesOf } from '../tables/bpe-tables.ts';
+import { MAX_MERGES } from '../tables/merge-list.ts';
 import { isText, type ModelFields, quoted } from './fields.ts';
 import { RankTable } from './rank-table.ts';
 import type { Vocabulary } from './vocabulary.ts';
-
-/** A heap key holds the rank of a merge above 29 bits of a position, exactly, in a float64. */
-const MAX_MERGES = 1 << 24;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });

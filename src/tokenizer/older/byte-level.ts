@@ -1,5 +1,10 @@
 import { RopewalkError } from '../../errors.ts';
 import { BPE_FIELDS } from '../bpe-fields.ts';
+import { MAX_TOKEN_ID } from '../models/vocabulary.ts';
+import { BpeTables, modelWithTables } from '../tables/bpe-tables.ts';
+import { MAX_MERGES, MergeList } from '../tables/merge-list.ts';
+import { TokenTableBuilder } from '../tables/token-table.ts';
+import { encodeInto } from '../tables/utf8-bytes.ts';
 import { type JsonObject, tokenContent } from '../tokenizer-schema.ts';
 import { addedToken, around, vocabJson } from './json-parts.ts';
 
@@ -43,20 +48,21 @@ const CLASSES: Readonly<Record<string, Style>> = { GPT2Tokenizer: GPT2, Qwen2Tok
 /** By config.json's `model_type`, if tokenizer_config.json names no class. */
 const MODELS: Readonly<Record<string, Style>> = { gpt2: GPT2, qwen2: QWEN2, qwen3: QWEN2 };
 
+/** What `vocab.json` and `merges.txt` contain. */
+export interface ByteLevelVocabulary {
+  readonly ids: Pick<ReadonlyMap<string, number>, 'get'>;
+  /** The `vocab` and `merges` of a BPE model, with its other fields. */
+  readonly model: JsonObject;
+}
+
+const FIELDS = { ...BPE_FIELDS, continuing_subword_prefix: '', end_of_word_suffix: '' };
+
 /**
- * `vocab.json` and `merges.txt` converted to tokenizer.json and tokenizer_config.json, as by transformers 5.18.
- *
  * @param merges the text of merges.txt: one merge per line, usually after `#version: 0.2`
- * @param modelType config.json's `model_type`, which determines the class if tokenizer_config.json does not
  * @param folder for messages
- * @throws RopewalkError naming the file and what is wrong with it, and for tokenizers of other classes
+ * @throws RopewalkError naming the file and what is wrong with it
  */
-export function tokenizerFromVocabulary(
-  vocab: JsonObject,
-  merges: string,
-  { config, modelType, folder }: { config: JsonObject; modelType: unknown; folder: string },
-): { tokenizer: JsonObject; config: JsonObject } {
-  const style = styleOf(config.tokenizer_class, modelType, folder);
+export function readVocabularyFiles(vocab: JsonObject, merges: string, folder: string): ByteLevelVocabulary {
   const ids = new Map<string, number>();
   for (const [token, id] of Object.entries(vocab)) {
     if (typeof id !== 'number' || !Number.isSafeInteger(id) || id < 0) {
@@ -73,6 +79,61 @@ export function tokenizerFromVocabulary(
         'Python (AutoTokenizer.from_pretrained(…).save_pretrained(…))',
     );
   }
+  const pairs = readMerges(merges, folder);
+  const tables = tablesOfMerges(ids, pairs);
+  // The reader of any merges says what is wrong with them.
+  return tables
+    ? vocabularyOfTables(tables)
+    : { ids, model: { ...FIELDS, vocab: vocabJson(ids), merges: pairs } };
+}
+
+/** The same of the tables that were made of these files. */
+export function vocabularyOfTables(tables: BpeTables): ByteLevelVocabulary {
+  const { vocabulary } = tables;
+  return {
+    ids: { get: (text) => vocabulary.id(text) },
+    model: modelWithTables({ ...FIELDS, vocab: null, merges: null }, tables),
+  };
+}
+
+/** Tokens and merges as tables; undefined where these have no place for them. */
+function tablesOfMerges(
+  ids: ReadonlyMap<string, number>,
+  merges: readonly (readonly [string, string])[],
+): BpeTables | undefined {
+  const builder = new TokenTableBuilder(8 * ids.size, ids.size);
+  let bytes = new Uint8Array(1024);
+  for (const [token, id] of ids) {
+    if (3 * token.length > bytes.length) bytes = new Uint8Array(6 * token.length);
+    const end = encodeInto(token, bytes);
+    if (end < 0 || id > MAX_TOKEN_ID) return undefined;
+    builder.add(bytes, 0, end, id);
+  }
+  const vocabulary = builder.build();
+  if (!vocabulary || merges.length > MAX_MERGES) return undefined;
+  const list = new MergeList(vocabulary, merges.length);
+  for (const [left, right] of merges) {
+    const [leftId, rightId] = [ids.get(left), ids.get(right)];
+    if (leftId === undefined || rightId === undefined) return undefined;
+    list.add(leftId, rightId);
+  }
+  const { pairs, merged } = list;
+  return merged && new BpeTables({ vocabulary, pairs, merged, asTexts: false });
+}
+
+/**
+ * `vocab.json` and `merges.txt` converted to tokenizer.json and tokenizer_config.json, as by transformers 5.18.
+ *
+ * @param vocabulary what they contain
+ * @param modelType config.json's `model_type`, which determines the class if tokenizer_config.json does not
+ * @param folder for messages
+ * @throws RopewalkError for tokenizers of other classes
+ */
+export function tokenizerFromVocabulary(
+  { ids, model }: ByteLevelVocabulary,
+  { config, modelType, folder }: { config: JsonObject; modelType: unknown; folder: string },
+): { tokenizer: JsonObject; config: JsonObject } {
+  const style = styleOf(config.tokenizer_class, modelType, folder);
   const whole = { ...namesOf(style, config, ids), ...config };
   const special = new Set(
     ['bos_token', 'eos_token', 'unk_token', 'pad_token'].map((field) => tokenContent(whole[field])),
@@ -93,13 +154,7 @@ export function tokenizerFromVocabulary(
       pre_tokenizer: style.preTokenizer(config.add_prefix_space === true),
       post_processor: around(whole, ids, false),
       decoder: byteLevel(true, true),
-      model: {
-        ...BPE_FIELDS,
-        continuing_subword_prefix: '',
-        end_of_word_suffix: '',
-        vocab: vocabJson(ids),
-        merges: readMerges(merges, folder),
-      },
+      model,
     },
   };
 }
@@ -120,9 +175,11 @@ function styleOf(tokenizerClass: unknown, modelType: unknown, folder: string): S
 }
 
 /** The named tokens of the class that are in the vocabulary. */
-function namesOf({ named }: Style, config: JsonObject, ids: ReadonlyMap<string, number>): JsonObject {
+function namesOf({ named }: Style, config: JsonObject, ids: ByteLevelVocabulary['ids']): JsonObject {
   return Object.fromEntries(
-    Object.entries(named).filter(([field, text]) => config[field] === undefined && ids.has(text)),
+    Object.entries(named).filter(
+      ([field, text]) => config[field] === undefined && ids.get(text) !== undefined,
+    ),
   );
 }
 

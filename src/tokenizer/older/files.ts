@@ -1,6 +1,6 @@
 import { RopewalkError } from '../../errors.ts';
 import type { JsonObject } from '../tokenizer-schema.ts';
-import { tokenizerFromVocabulary } from './byte-level.ts';
+import { type ByteLevelVocabulary, readVocabularyFiles, tokenizerFromVocabulary } from './byte-level.ts';
 import { type ConvertedModel, tokenizerFromSentencePiece, withConfig } from './sentencepiece.ts';
 
 /** Files from which a tokenizer.json can be made; merges.txt goes with vocab.json. */
@@ -10,6 +10,8 @@ export const OLDER_FILES = ['tokenizer.model', 'vocab.json', 'merges.txt'];
 export interface OlderFiles {
   /** `tokenizer.model`: its bytes, or already converted */
   readonly model: Uint8Array | ConvertedModel | undefined;
+  /** `vocab.json` and `merges.txt` if they were read together; these are then undefined. */
+  readonly vocabulary?: ByteLevelVocabulary | undefined;
   /** `vocab.json` */
   readonly vocab: JsonObject | undefined;
   /** `merges.txt` */
@@ -29,15 +31,16 @@ export interface OlderFiles {
  * @throws RopewalkError naming a file that is damaged, missing its counterpart, or of an unsupported kind
  */
 export function tokenizerFromOlderFiles(
-  { model, vocab, merges, config = {}, modelConfig }: OlderFiles,
+  { model, vocabulary, vocab, merges, config = {}, modelConfig }: OlderFiles,
   folder: string,
 ): { tokenizer: JsonObject; config: JsonObject } | undefined {
   if (model instanceof Uint8Array)
     return tokenizerFromSentencePiece(model, config, `${folder}/tokenizer.model`);
   if (model) return withConfig(model, config);
-  if (vocab && merges !== undefined) {
-    return tokenizerFromVocabulary(vocab, merges, { config, modelType: modelConfig?.model_type, folder });
-  }
+  const context = { config, modelType: modelConfig?.model_type, folder };
+  if (vocabulary) return tokenizerFromVocabulary(vocabulary, context);
+  if (vocab && merges !== undefined)
+    return tokenizerFromVocabulary(readVocabularyFiles(vocab, merges, folder), context);
   if (!vocab && merges === undefined) return undefined;
   const [there, missing] = vocab ? ['vocab.json', 'merges.txt'] : ['merges.txt', 'vocab.json'];
   throw new RopewalkError(

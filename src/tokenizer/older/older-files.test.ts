@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { RopewalkError } from '../../errors.ts';
 import { loadTokenizer } from '../tokenizer.node.ts';
 import { Tokenizer } from '../tokenizer.ts';
-import { tokenizerFromVocabulary } from './byte-level.ts';
+import { readVocabularyFiles, tokenizerFromVocabulary } from './byte-level.ts';
 import { tokenizerFromOlderFiles } from './files.ts';
 import { tokenizerFromSentencePiece } from './sentencepiece.ts';
 
@@ -123,7 +123,9 @@ describe('the pair vocab.json and merges.txt', () => {
   it('is refused by name when it is of another class or damaged', () => {
     const vocab = { Ġ: 0, a: 1, b: 2, ab: 3 };
     const open = (merges: string, config = {}, modelType: unknown = undefined, words: object = vocab) =>
-      tokenizerFromVocabulary(words as Record<string, unknown>, merges, { config, modelType, folder: 'm' });
+      tokenizerFromVocabulary(readVocabularyFiles(words as Record<string, unknown>, merges, 'm'), {
+        ...{ config, modelType, folder: 'm' },
+      });
     expect(open('#version: 0.2\r\na b\r\n').tokenizer.model).toMatchObject({ merges: [['a', 'b']] });
     expect(() => open('a b', { tokenizer_class: 'RobertaTokenizerFast' })).toThrow(
       /class "RobertaTokenizer".*write one/,

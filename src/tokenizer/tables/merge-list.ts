@@ -1,5 +1,8 @@
 import type { TokenTable } from './token-table.ts';
 
+/** A heap key holds the rank of a merge above 29 bits of a position, exactly, in a float64. */
+export const MAX_MERGES = 1 << 24;
+
 /** Collects the merges of a BPE model: their two tokens, and the token that they form. */
 export class MergeList {
   readonly #vocabulary: TokenTable;

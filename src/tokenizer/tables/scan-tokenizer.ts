@@ -2,13 +2,11 @@ import { MAX_TOKEN_ID } from '../models/vocabulary.ts';
 import { isObject, type JsonObject } from '../tokenizer-schema.ts';
 import { BpeTables, modelWithTables } from './bpe-tables.ts';
 import { JsonBytes, NotPlain } from './json-bytes.ts';
-import { MergeList } from './merge-list.ts';
+import { MAX_MERGES, MergeList } from './merge-list.ts';
 import { type TokenTable, TokenTableBuilder } from './token-table.ts';
 
 /** Files below this are read as fast by `JSON.parse`. */
 const LEAST_BYTES = 2 ** 19;
-/** Tokens and merges have ranks of at most 24 bits. */
-const MAX_MERGES = 1 << 24;
 const QUOTE = 0x22;
 const OPEN = 0x7b;
 const CLOSE = 0x7d;

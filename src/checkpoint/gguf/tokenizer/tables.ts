@@ -1,12 +1,11 @@
 import { BpeTables, modelWithTables } from '../../../tokenizer/tables/bpe-tables.ts';
-import { MergeList } from '../../../tokenizer/tables/merge-list.ts';
+import { MAX_MERGES, MergeList } from '../../../tokenizer/tables/merge-list.ts';
 import { hashByte, type TokenTable, TokenTableBuilder } from '../../../tokenizer/tables/token-table.ts';
 import type { PackedTexts } from '../texts.ts';
 
 type Json = Record<string, unknown>;
 
 const SPACE = 0x20;
-const MAX_MERGES = 1 << 24;
 const VERSION = new TextEncoder().encode('#version');
 
 /** The tokens with their positions as ids; undefined if two are the same text. */
