@@ -2,6 +2,8 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Precision } from '../src/runtime/devices.ts';
+import { nodeEngine } from '../src/runtime/engine.node.ts';
 import type { ResumedEvent } from '../src/training/runs/events.ts';
 import { createSchedule } from '../src/training/schedule.ts';
 import { leftBehind, runToEnd, type SmallRun, STEPS, smallRun } from './helpers/training-run.node.ts';
@@ -75,6 +77,37 @@ describe('resuming a run with options that change no step', () => {
     const out = await stopped(10);
     await resumed(out, { dtype: 'bfloat16', result: 'last' });
     expect(JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'))).toMatchObject({ dtype: 'bfloat16' });
+  });
+});
+
+describe('resuming a run in another precision', () => {
+  const engine = nodeEngine({ threads: 1 });
+  /** This machine's processor computes in float32, whatever the engine says. */
+  const claiming = (precision: Precision) => ({ ...engine, defaults: { ...engine.defaults, precision } });
+  const recordOf = (out: string) =>
+    JSON.parse(readFileSync(join(out, 'run.json'), 'utf8')) as Record<string, unknown>;
+
+  it.each<[Precision, Precision]>([
+    ['bfloat16', 'float32'],
+    ['float32', 'bfloat16'],
+  ])('is allowed and reported: first %s, then %s', async (first, then) => {
+    const out = await stopped(10, { engine: claiming(first) });
+    expect(recordOf(out).precision).toBe(first);
+    const { changes } = await resumed(out, { engine: claiming(then) });
+    expect(changes).toEqual([
+      `precision ${then} instead of ${first}: from here on, losses and weights are not those that the run would have had`,
+    ]);
+    expect(recordOf(out).precision).toBe(then);
+    expect((await resumed(out, { engine: claiming(then) })).changes).toEqual([]);
+  });
+
+  it('says nothing of a run that did not record it', async () => {
+    const out = await stopped(10);
+    const { precision, ...older } = recordOf(out);
+    expect(precision).toBe('float32');
+    writeFileSync(join(out, 'run.json'), JSON.stringify(older));
+    expect((await resumed(out)).changes).toEqual([]);
+    expect(recordOf(out).precision).toBe('float32');
   });
 });
 

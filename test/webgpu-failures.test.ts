@@ -123,7 +123,7 @@ describe.runIf(env)('a run on a device that has no room in its third step', () =
     ]);
   });
 
-  it('goes on from its checkpoint on the CPU', async () => {
+  it('resumes from its checkpoint on the CPU', async () => {
     const program = await buildProgram('bin/ropewalk.js');
     const { code, stderr } = await start(program, [...given, '--resume']).finished;
     expect(code, stderr).toBe(0);

@@ -6,7 +6,7 @@
  *         --outfile=verify/webgpu-large-table.mjs
  *     node verify/webgpu-large-table.mjs [--steps 1] [--optimizer sgd]
  *
- * In software (SwiftShader) it needs about 8 GB of memory, with AdamW 14 GB, and 10 minutes of the processor. Most of them are taken by
+ * In software (SwiftShader) it needs about 9 GB of memory, with AdamW 14 GB, and 15 minutes of the processor. Most of them are taken by
  * transposing the table once for each pass of the head: ONNX Runtime's kernel does it in groups that wait for each other, which a processor is
  * slow at. verify/webgpu-large-table.txt has a recorded run.
  */

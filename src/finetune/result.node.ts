@@ -61,6 +61,7 @@ function resultsOf(
     curve: thin(steps),
     evaluations: evaluations.map(({ step, loss }) => ({ step, loss })),
     skipped: steps.filter(({ skipped }) => skipped !== undefined).map(({ step }) => step),
+    overflowed: steps.filter(({ overflowed }) => overflowed !== undefined).map(({ step }) => step),
     samples: after.map(({ prompt, text }, i) => ({ prompt, before: before[i]?.text ?? '', after: text })),
     tasks: compareTaskScores(tasks, resultStep).map((one) => ({
       ...one,

@@ -30,6 +30,8 @@ export interface FinetuneResults {
   readonly evaluations: readonly LossAt[];
   /** Steps whose batches were skipped. */
   readonly skipped: readonly number[];
+  /** Steps that were skipped because their gradients were not finite in float16. */
+  readonly overflowed: readonly number[];
   readonly samples: readonly { readonly prompt: string; readonly before: string; readonly after: string }[];
   /** Tasks that were evaluated. */
   readonly tasks?: readonly TaskChange[];
@@ -69,8 +71,13 @@ function leadOf({ trainedParameters, parameters, examples, steps, epochs }: Fine
   );
 }
 
+/** The first ten steps of a list. */
+function firstOf(steps: readonly number[]): string {
+  return `${steps.slice(0, 10).join(', ')}${steps.length > 10 ? ', …' : ''}`;
+}
+
 function resultSection(results: FinetuneResults): Section {
-  const { evaluations, resultStep, curve, skipped, stoppedEarly } = results;
+  const { evaluations, resultStep, curve, skipped, overflowed, stoppedEarly } = results;
   const before = evaluations.find(({ step }) => step === 0);
   const after = evaluations.findLast(({ step }) => step === resultStep);
   const losses: [Bilingual, string][] = [];
@@ -82,10 +89,16 @@ function resultSection(results: FinetuneResults): Section {
   if (curve.length > 0) cell({ en: 'Training, last step', ko: '학습, 마지막 단계' }, curve.at(-1)!.loss);
   const notes: Bilingual[] = [
     {
-      en: `The result has the weights after step ${resultStep}.${stoppedEarly ? ' Training stopped early: no later weights were better.' : ''}${skipped.length > 0 ? ` The batches of ${skipped.length} steps were skipped because their loss was far above the others: ${skipped.slice(0, 10).join(', ')}${skipped.length > 10 ? ', …' : ''}.` : ''}`,
-      ko: `결과는 ${resultStep}단계의 가중치입니다.${stoppedEarly ? ' 더 나은 가중치가 나오지 않아 일찍 끝냈습니다.' : ''}${skipped.length > 0 ? ` 손실이 유난히 높아 건너뛴 단계: ${skipped.slice(0, 10).join(', ')}${skipped.length > 10 ? ', …' : ''} (모두 ${skipped.length}개).` : ''}`,
+      en: `The result has the weights after step ${resultStep}.${stoppedEarly ? ' Training stopped early: no later weights were better.' : ''}${skipped.length > 0 ? ` The batches of ${skipped.length} steps were skipped because their loss was far above the others: ${firstOf(skipped)}.` : ''}`,
+      ko: `결과는 ${resultStep}단계의 가중치입니다.${stoppedEarly ? ' 더 나은 가중치가 나오지 않아 일찍 끝냈습니다.' : ''}${skipped.length > 0 ? ` 손실이 유난히 높아 건너뛴 단계: ${firstOf(skipped)} (모두 ${skipped.length}개).` : ''}`,
     },
   ];
+  if (overflowed.length > 0) {
+    notes.push({
+      en: `${overflowed.length} steps changed nothing, because their gradients were not finite in float16; after each, the loss scale was halved: ${firstOf(overflowed)}.`,
+      ko: `float16에서 기울기가 유한하지 않아 가중치를 바꾸지 않은 단계: ${firstOf(overflowed)} (모두 ${overflowed.length}개). 그때마다 손실 배율을 절반으로 줄였습니다.`,
+    });
+  }
   if (before && after && after.loss > before.loss) {
     notes.unshift({
       en: 'On the held-out examples, the result is worse than the model before training.',

@@ -13,7 +13,7 @@ const HARMLESS: readonly string[] = [
   ...['keep', 'saveEvery', 'evalEvery', 'dtype', 'result', 'samplePrompt', 'sampleTokens', 'shard'],
 ];
 /** Fields that do not affect a run's numbers, or are compared separately. */
-const APART: readonly string[] = ['format', 'begun', 'settings', 'epochs', 'steps'];
+const APART: readonly string[] = ['format', 'begun', 'settings', 'epochs', 'steps', 'precision'];
 
 /**
  * Checks that a run can resume with the given settings: the original ones, except for settings that change no
@@ -72,7 +72,8 @@ export function changesOf(stored: RunRecord, now: RunRecord, step: number): stri
     );
     return difference ? [`${difference} does not affect any step`] : [];
   });
-  if (after.steps === before.steps) return harmless;
+  const same = [...precisionChange(stored, now), ...harmless];
+  if (after.steps === before.steps) return same;
   const rate = (settings: RecordedSettings) =>
     createSchedule({ ...pick(settings), ...scheduleSettings(settings) })(
       step + (settings.warmup > 0 ? 1 : 0),
@@ -82,7 +83,15 @@ export function changesOf(stored: RunRecord, now: RunRecord, step: number): stri
     was === is
       ? `the learning rate stays at ${is}`
       : `from here on the learning rate follows the ${after.schedule} over ${after.steps} steps: ${is} instead of ${was}`;
-  return [`${after.steps} steps instead of ${before.steps}: ${effect}`, ...harmless];
+  return [`${after.steps} steps instead of ${before.steps}: ${effect}`, ...same];
+}
+
+/** A run may change its device, and what a device computes in with it. Runs of older versions did not record that. */
+function precisionChange({ precision: before }: RunRecord, { precision: after }: RunRecord): string[] {
+  if (before === undefined || before === after) return [];
+  return [
+    `precision ${String(after)} instead of ${String(before)}: from here on, losses and weights are not those that the run would have had`,
+  ];
 }
 
 function pick({ schedule, lr, steps, warmup }: RecordedSettings) {

@@ -67,8 +67,9 @@ export async function* runJob(job: TrainingJob, options: RunOptions): AsyncGener
 }
 
 /** The record of a run for its folder. */
-function recordOf({ verb, record, plan }: TrainingJob): RunRecord {
-  const all = { ...{ format: 2, verb, begun: new Date(), ...record }, settings: plan.settings };
+function recordOf({ verb, record, plan, engine }: TrainingJob): RunRecord {
+  const { precision = 'float32' } = engine.defaults;
+  const all = { ...{ format: 2, verb, begun: new Date(), ...record, precision }, settings: plan.settings };
   return JSON.parse(JSON.stringify(all)) as RunRecord;
 }
 
