@@ -182,7 +182,8 @@ function sentencePiece(metadata: GgufMetadata, common: Common): Json {
   const scores = metadata.numbers('tokenizer.ggml.scores');
   if (scores.length !== tokens.length)
     throw metadata.error(`it has ${tokens.length} tokens but ${scores.length} scores.`);
-  for (let id = 0; id < tokens.length; id++) {
+  // What was made into tables had been checked.
+  for (let id = 0; id < tokens.length && !common.kept; id++) {
     if (tokens.end(id) - tokens.starts[id]! <= MAX_TOKEN_LENGTH) continue;
     const { length } = tokens.text(id);
     if (length > MAX_TOKEN_LENGTH)
