@@ -44,32 +44,6 @@ const keepOthers = {
     ),
 };
 
-/**
- * @param {Record<string, string>} entryPoints modules that share what they have in common.
- * @returns {Promise<string[]>} the folders of the libraries that were joined.
- */
-async function bundle(entryPoints) {
-  const { metafile } = await build({
-    entryPoints,
-    outdir: folder,
-    bundle: true,
-    splitting: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    minifyWhitespace: true,
-    minifySyntax: true,
-    legalComments: 'none',
-    plugins: [keepOthers],
-    metafile: true,
-    chunkNames: '[name]-[hash]',
-    logLevel: 'warning',
-  });
-  return Object.keys(metafile.inputs).flatMap(
-    (path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(resolve(path))?.[0] ?? [],
-  );
-}
-
 /** @param {Iterable<string>} packages folders. */
 function licenses(packages) {
   return [...packages]
@@ -84,13 +58,29 @@ function licenses(packages) {
 }
 
 rmSync(folder, { recursive: true, force: true });
-// The command loads what a subcommand needs; in one build with the library, that would cut the library into small pieces.
-const joined = [
-  ...(await bundle({
+// One build: the command and the library must be the same modules, for families of a user's own.
+const { metafile } = await build({
+  entryPoints: {
     node: join(dist, 'node.js'),
     core: join(dist, 'core.js'),
     'worker.node': join(dist, 'generation/worker/worker.node.js'),
-  })),
-  ...(await bundle({ cli: join(dist, 'cli/main.js') })),
-];
+    cli: join(dist, 'cli/main.js'),
+  },
+  outdir: folder,
+  bundle: true,
+  splitting: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  minifyWhitespace: true,
+  minifySyntax: true,
+  legalComments: 'none',
+  plugins: [keepOthers],
+  metafile: true,
+  chunkNames: '[name]-[hash]',
+  logLevel: 'warning',
+});
+const joined = Object.keys(metafile.inputs).flatMap(
+  (path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(resolve(path))?.[0] ?? [],
+);
 writeFileSync(join(folder, 'LICENSES.txt'), licenses(new Set(joined)));
