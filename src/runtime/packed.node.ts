@@ -72,10 +72,9 @@ export async function openFromPacked(
   create: (models: readonly StoredModel[]) => Promise<EngineSession[]>,
 ): Promise<EngineSession[] | undefined> {
   const sessions = models.map(({ provided }) => provided);
-  const files = await layouts.findPacked(sessions, layoutEngine(library));
-  if (!files) return undefined;
   const inside = await valuesInside(models, folder);
-  if (!inside) return undefined;
+  const files = inside && (await layouts.findPacked(sessions, layoutEngine(library)));
+  if (!files) return undefined;
   const stored = models.map(({ bytes }, i) => ({
     bytes: withTensorsInFiles(bytes, placesOf(inside, files[i]!.places)),
     folder: dirname(files[i]!.path),

@@ -133,6 +133,7 @@ export class ModelLayouts implements LayoutCache {
         ...{ key, source: resolve(this.#model.checkpoint.path), form: `${this.#form()}, packed` },
         ...{ engine: engine.name, places: Object.fromEntries(places) },
       });
+      if (!(await this.#stamps())) return this.#refuse('its files changed while they were read');
       await rename(paths.weights, path);
       return true;
     } catch (error) {
