@@ -228,7 +228,7 @@ describe('a damaged layout is found out and made again', () => {
           keepsPacked: false,
           obtain: (weights, engine) => layouts.obtain(weights, { ...engine, name: 'onnxruntime 0.0.1' }),
           findPacked: () => Promise.resolve(undefined),
-          keepPacked: () => Promise.resolve(false),
+          keepPacked: () => Promise.resolve(undefined),
         },
       );
     const runtime = { ...other.runtime, InferenceSession: { create } };

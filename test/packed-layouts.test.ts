@@ -1,6 +1,15 @@
-import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import type { LayoutCacheOptions } from '../src/checkpoint/layouts/settings.node.ts';
 import { openModel } from '../src/checkpoint/load.node.ts';
 import { createDecoder, type DecoderOptions, keepPacked } from '../src/generation/decoder.node.ts';
 import { buildProgram, start, startCommand } from './helpers/cli.node.ts';
@@ -182,6 +191,37 @@ describe('while it is written', () => {
     expect(packedIn()).toEqual([]);
     expect(readdirSync(folder)).toEqual(layoutsIn());
     expect((await run(model)).logits).toEqual(plain.logits);
+  });
+});
+
+describe('says why it is not kept:', () => {
+  const packIn = async (layoutCache: LayoutCacheOptions) => {
+    const opened = await openModel(model);
+    try {
+      return await keepPacked(opened, { threads: 1, layoutCache });
+    } finally {
+      await opened.checkpoint.tensors.close();
+    }
+  };
+
+  it('the limit of the cache', async () => {
+    await expect(packIn({ folder, settledMs: 0, limitBytes: 1e5 })).rejects.toThrow(
+      /it takes up to \d+ MB, and all together may take 1 MB; see ROPEWALK_LAYOUT_CACHE_SIZE/,
+    );
+  });
+
+  it('files that have just changed', async () => {
+    const later = new Date(Date.now() + 3600_000);
+    const { atime, mtime } = statSync(model);
+    utimesSync(model, later, later);
+    await expect(packIn({ folder })).rejects.toThrow(/its files have just changed; try again/);
+    utimesSync(model, atime, mtime);
+  });
+
+  it.skipIf(process.platform !== 'linux')('a folder that cannot be made', async () => {
+    // Not even root makes folders there.
+    const packing = packIn({ folder: '/proc/ropewalk/layouts', settledMs: 0 });
+    await expect(packing).rejects.toThrow(/cannot write \/proc\/ropewalk/);
   });
 });
 

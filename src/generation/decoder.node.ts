@@ -161,7 +161,7 @@ export async function keepPacked(
       await decoder.release();
     }
   };
-  let reason = 'the engine reads its weights in place, or not on the CPU';
+  let reason = 'the engine reads its weights in place';
   const files: PackedLayout[] = [];
   const packed = await logitsWith({
     packed: 'make',

@@ -32,13 +32,13 @@ export interface LayoutCache {
    *
    * @param layout with these weights, for those that the engine does not write.
    * @param write lets the engine write it. Returns where the tensors are in it.
-   * @returns whether it is kept; whatever prevents that is no error.
+   * @returns true if it is kept; whatever prevents that is no error.
    */
   keepPacked(
     weights: readonly ProvidedWeight[],
     engine: LayoutEngine,
     write: (paths: PackedPaths) => Promise<ReadonlyMap<string, StoredTensor>>,
-  ): Promise<boolean>;
+  ): Promise<true | undefined>;
 }
 
 /** Where the engine writes a session: its graph, which is removed again, and its weights. In the same folder. */

@@ -27,7 +27,21 @@ import type { LayoutCacheSettings } from './settings.node.ts';
 import { settledStamps, stampsJson } from './stamps.node.ts';
 
 /** At most so many bytes in a file with packed forms for each byte of weights. */
-const PACKED_SHARE = 2.5;
+const PACKED_SHARE = 3;
+
+const JUST_CHANGED = 'its files have just changed; try again in a moment';
+
+function tooLarge(bytes: number, limit: number): string {
+  return `it takes up to ${inMegabytes(bytes)}, and all together may take ${inMegabytes(limit)}; see ROPEWALK_LAYOUT_CACHE_SIZE`;
+}
+
+function diskFull(folder: string, bytes: number): string {
+  return `the disk of ${folder} has less than ${inMegabytes(bytes + RESERVE)} left`;
+}
+
+function inMegabytes(bytes: number): string {
+  return `${Math.ceil(bytes / 1e6)} MB`;
+}
 
 /** Layouts of a model in a folder. */
 export interface ModelLayoutOptions extends LayoutCacheSettings {
@@ -62,9 +76,10 @@ export class ModelLayouts implements LayoutCache {
   async obtain(weights: readonly ProvidedWeight[], engine: LayoutEngine): Promise<Layout | undefined> {
     const { folder, limitBytes, minimumBytes, onFound } = this.#options;
     const { bytes } = layOut(weights);
-    if (bytes < Math.max(1, minimumBytes) || bytes > limitBytes) return undefined;
+    if (bytes < Math.max(1, minimumBytes)) return undefined;
+    if (bytes > limitBytes) return this.#refuse(tooLarge(bytes, limitBytes));
     const stamps = await this.#stamps();
-    if (!stamps) return undefined;
+    if (!stamps) return this.#refuse(JUST_CHANGED);
     const key = this.#keyOf(stamps, weights, engine);
     const path = join(folder, `${key}.layout`);
     const found = await openFitting(path, key, weights);
@@ -110,14 +125,13 @@ export class ModelLayouts implements LayoutCache {
     weights: readonly ProvidedWeight[],
     engine: LayoutEngine,
     write: (paths: PackedPaths) => Promise<ReadonlyMap<string, StoredTensor>>,
-  ): Promise<boolean> {
+  ): Promise<true | undefined> {
     const { folder, limitBytes } = this.#options;
     const stamps = await this.#stamps();
-    if (!stamps) return this.#refuse('its files have just changed; try again');
+    if (!stamps) return this.#refuse(JUST_CHANGED);
     const { path, key } = this.#packedFile(stamps, weights, engine);
     const bytes = layOut(weights).bytes * PACKED_SHARE;
-    if (bytes > limitBytes)
-      return this.#refuse(`it takes up to ${bytes} bytes; the limit is ${limitBytes} for all`);
+    if (bytes > limitBytes) return this.#refuse(tooLarge(bytes, limitBytes));
     const paths = { graph: partialName(path), weights: partialName(path) };
     let lock: Lock | undefined;
     try {
@@ -126,14 +140,13 @@ export class ModelLayouts implements LayoutCache {
       if (!lock) return this.#refuse('another process is packing it');
       await makeRoom(folder, bytes, limitBytes);
       const { bavail, bsize } = await statfs(folder);
-      if (bavail * bsize < bytes + RESERVE)
-        return this.#refuse(`${folder} is on a disk with less than ${bytes + RESERVE} free bytes`);
+      if (bavail * bsize < bytes + RESERVE) return this.#refuse(diskFull(folder, bytes));
       const places = await write(paths);
       await completeLayout(paths.weights, {
         ...{ key, source: resolve(this.#model.checkpoint.path), form: `${this.#form()}, packed` },
         ...{ engine: engine.name, places: Object.fromEntries(places) },
       });
-      if (!(await this.#stamps())) return this.#refuse('its files changed while they were read');
+      if (!(await this.#stamps())) return this.#refuse(JUST_CHANGED);
       await rename(paths.weights, path);
       return true;
     } catch (error) {
@@ -144,9 +157,9 @@ export class ModelLayouts implements LayoutCache {
     }
   }
 
-  #refuse(reason: string): false {
+  #refuse(reason: string): undefined {
     this.#options.onRefused?.(reason);
-    return false;
+    return undefined;
   }
 
   /** How the engine packs depends on the processor's instructions and on what its products compute in. */
@@ -166,7 +179,7 @@ export class ModelLayouts implements LayoutCache {
     try {
       await makePrivateFolder(folder);
       lock = await lockUnlessHeld(`${path}.lock`);
-      if (!lock) return undefined;
+      if (!lock) return this.#refuse('another process is writing its layout');
       // Another process may have finished it since.
       const found = await openFitting(path, key, weights);
       if (found) {
@@ -175,19 +188,19 @@ export class ModelLayouts implements LayoutCache {
       }
       await makeRoom(folder, bytes, limitBytes);
       const { bavail, bsize } = await statfs(folder);
-      if (bavail * bsize < bytes + RESERVE) return undefined;
+      if (bavail * bsize < bytes + RESERVE) return this.#refuse(diskFull(folder, bytes));
       const facts = { key, source: resolve(this.#model.checkpoint.path), form: this.#form() };
       await writeLayout(path, facts, reading.weights, engine);
       if (!(await this.#stamps())) {
         // The model's files changed while they were read.
         await rm(path, { force: true });
-        return undefined;
+        return this.#refuse(JUST_CHANGED);
       }
       const made = await openFitting(path, key, weights);
       return made && { ...made, pieces: [] };
     } catch (error) {
       if (reading.failed) throw error;
-      return undefined;
+      return this.#refuse((fileError(error, 'write', path) as Error).message);
     } finally {
       await lock?.release();
     }

@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import { isIntact, removeLayout, wastedLayouts } from '../../checkpoint/layouts/contents.node.ts';
 import { openModel } from '../../checkpoint/load.node.ts';
-import { RopewalkError } from '../../errors.ts';
 import { keepPacked } from '../../generation/decoder.node.ts';
 import {
   type CacheProblem,
@@ -71,6 +70,7 @@ export function register(program: Command): void {
         "Keep the engine's packed form of a model: its later starts take little memory of their own.",
       )
       .argument('<model>', 'folder, .gguf or .safetensors file, or org/name on the hub'),
+    { device: false },
   )
     .addHelpText(
       'after',
@@ -179,9 +179,7 @@ async function verify(ids: readonly string[], { json }: CacheFlags): Promise<voi
   }
 }
 
-async function pack(name: string, flags: DecoderFlags): Promise<void> {
-  if (flags.layoutCache === false)
-    throw new RopewalkError('--no-layout-cache keeps nothing; leave it out to keep the packed form.');
+async function pack(name: string, flags: Omit<DecoderFlags, 'device' | 'precision'>): Promise<void> {
   const { layoutCache: _, ...options } = decoderOptions(flags);
   const opened = await openModel(await modelPath(name));
   try {

@@ -26,12 +26,18 @@ export const PRECISION_HELP =
 /** Below this many parameters, loading is too short for a progress bar. */
 const PROGRESS_FROM = 20e6;
 
-/** @param options.activations whether the command lets choose how activations are rounded; default true. */
-export function addDecoderOptions(command: Command, { activations = true } = {}): Command {
+/**
+ * @param options.activations whether the command lets choose how activations are rounded; default true.
+ * @param options.device whether it lets choose the device, and whether layouts are kept; default true.
+ */
+export function addDecoderOptions(command: Command, { activations = true, device = true } = {}): Command {
+  command.option('--threads <n>', 'threads of the engine', count);
+  if (device) {
+    command
+      .addOption(new Option('--device <name>', DEVICE_HELP).argParser(toDevice).default('cpu'))
+      .addOption(new Option('--precision <form>', PRECISION_HELP).choices(PRECISIONS));
+  }
   command
-    .option('--threads <n>', 'threads of the engine', count)
-    .addOption(new Option('--device <name>', DEVICE_HELP).argParser(toDevice).default('cpu'))
-    .addOption(new Option('--precision <form>', PRECISION_HELP).choices(PRECISIONS))
     .addOption(
       new Option(
         '--quantize <form>',
@@ -43,8 +49,10 @@ export function addDecoderOptions(command: Command, { activations = true } = {})
         '--block <n>',
         'values that share a scale, with --quantize int8 or int4 (default: 64)',
       ).choices(['32', '64', '128']),
-    )
-    .option('--no-layout-cache', 'keep no layout of the model, and use none (see ropewalk cache)');
+    );
+  if (device) {
+    command.option('--no-layout-cache', 'keep no layout of the model, and use none (see ropewalk cache)');
+  }
   return !activations
     ? command
     : command.addOption(
