@@ -4,7 +4,6 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  renameSync,
   rmSync,
   statSync,
   utimesSync,
@@ -18,7 +17,7 @@ import { exportQuantized } from '../src/export/quantized.node.ts';
 import { createDecoder, keepLayout } from '../src/generation/decoder.node.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { buildProgram, start, startCommand } from './helpers/cli.node.ts';
-import { layoutTests, type Started } from './helpers/layouts.node.ts';
+import { DAMAGED, layoutTests, replaceFile, type Started, withFlippedBit } from './helpers/layouts.node.ts';
 import { saveUntrained } from './helpers/models.node.ts';
 
 /**
@@ -151,11 +150,7 @@ describe('a damaged layout is found out and made again', () => {
     await run(model);
     const path = onlyLayout();
     const good = readFileSync(path);
-    const bad = Uint8Array.from(good);
-    bad[Math.floor(share * bad.length)]! ^= 4;
-    // Written beside and renamed: a file that is mapped must not change.
-    writeFileSync(`${path}.bad`, bad);
-    renameSync(`${path}.bad`, path);
+    replaceFile(path, withFlippedBit(good, share));
     const { logits } = await run(model);
     expect(logits).toEqual(plain.logits);
     expect(readFileSync(path).equals(good)).toBe(true);
@@ -185,11 +180,7 @@ describe('a damaged layout is found out and made again', () => {
     await check(good.subarray(1));
   });
 
-  it.each([
-    ['truncated', (good: Uint8Array) => good.subarray(0, good.length / 2)],
-    ['empty', () => new Uint8Array(0)],
-    ['foreign', () => Uint8Array.from({ length: 5000 }, (_, i) => i * 31)],
-  ])('a %s file', async (_, damage) => {
+  it.each(DAMAGED)('a %s file', async (_, damage) => {
     await run(model);
     const path = onlyLayout();
     const good = readFileSync(path);

@@ -23,6 +23,7 @@ import { ENGINE_NAME } from '../src/runtime/library.node.ts';
 import { BYTE_TO_CHAR } from '../src/tokenizer/byte-alphabet.ts';
 import type { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { buildProgram, start, startCommand } from './helpers/cli.node.ts';
+import { DAMAGED, withFlippedBit } from './helpers/layouts.node.ts';
 import { saveUntrained, scratch } from './helpers/models.node.ts';
 import { BPE_ALPHABET, randomBpe } from './helpers/random-tokenizers/bpe.ts';
 import { Chooser } from './helpers/random-tokenizers/chooser.ts';
@@ -319,12 +320,10 @@ describe('nothing is kept', () => {
 
 describe('a damaged file is found out and made again', () => {
   const damages: [string, (good: Uint8Array) => Uint8Array][] = [
-    ['truncated', (good) => good.subarray(0, good.length / 2)],
-    ['empty', () => new Uint8Array(0)],
-    ['foreign', () => Uint8Array.from({ length: 5000 }, (_, i) => i * 31)],
+    ...DAMAGED,
     ...[0, 0.2, 0.4, 0.6, 0.8, 0.99].map((share): [string, (good: Uint8Array) => Uint8Array] => [
       `one with a flipped bit at ${share}`,
-      (good) => good.map((byte, i) => (i === Math.floor(share * good.length) ? byte ^ 4 : byte)),
+      (good) => withFlippedBit(good, share),
     ]),
   ];
 

@@ -171,7 +171,7 @@ export function dialectOf({ dialect, defaults }: Engine): Dialect {
  * layer's backward pass on 16 × 1,024 tokens took 46 instead of 24 ms (H100). More kernels are submitted at a time, for 5 %.
  *
  * With validation, a run that the device refuses, such as one with a tensor that it cannot make, is an error. The provider's default
- * takes the errors of runs too, but skips some of the device's checks. They cost 0.1 to 0.5 µs of the processor for each kernel.
+ * takes the errors of runs too, but skips some of the device's checks. What they cost is within the noise (docs/devices.md).
  */
 export const WEBGPU_OPTIONS = {
   ...{ storageBufferCacheMode: 'simple', maxNumPendingDispatches: '64' },

@@ -1,7 +1,8 @@
-import { open, readFile } from 'node:fs/promises';
+import { fstatSync } from 'node:fs';
+import { open, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { ProvidedTensor } from '../onnx/emit.ts';
-import { type LayoutCache, type PackedPaths, tensorBytes } from '../onnx/layout-cache.ts';
+import { type KeptFile, type LayoutCache, type PackedPaths, tensorBytes } from '../onnx/layout-cache.ts';
 import { type StoredTensor, tensorsInFiles, withTensorsInFiles } from '../onnx/proto.ts';
 import type { EngineSession, SessionModel } from './engine.ts';
 import { isIntact, layoutEngine, readAt } from './from-layout.node.ts';
@@ -52,6 +53,13 @@ async function valuesInside(
   return values;
 }
 
+/** Whether a file's name is still that of the file that was opened and checked: the engine opens it by its name. */
+async function isStillThere({ path, file }: KeptFile): Promise<boolean> {
+  const found = await stat(path, { bigint: true }).catch(() => undefined);
+  const { dev, ino } = fstatSync(file, { bigint: true });
+  return found?.dev === dev && found.ino === ino;
+}
+
 const placesOf = (...maps: ReadonlyMap<string, StoredTensor | Uint8Array>[]) =>
   new Map(maps.flatMap((map) => [...map]));
 
@@ -90,6 +98,7 @@ export async function openFromPacked(
       return true;
     })(),
   ]);
+  const areSame = (await Promise.all(files.map(isStillThere))).every(Boolean);
   for (const { path, close } of files) {
     // The engine keeps factors mapped that it has packed.
     library.dropMapped(path);
@@ -97,9 +106,10 @@ export async function openFromPacked(
   }
   // What it packed into, for comparison.
   library.trimMemory();
-  if (opened.status === 'fulfilled' && checked.status === 'fulfilled' && checked.value) return opened.value;
+  const areWhole = checked.status === 'fulfilled' && checked.value;
+  if (opened.status === 'fulfilled' && areWhole && areSame) return opened.value;
   if (opened.status === 'fulfilled') for (const session of opened.value) await session.release();
-  for (const { discard } of files) await discard();
+  if (areSame) for (const { discard } of files) await discard();
   return undefined;
 }
 

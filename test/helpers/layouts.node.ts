@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { openModel } from '../../src/checkpoint/load.node.ts';
@@ -7,6 +7,26 @@ import { scratch } from './models.node.ts';
 import { writeRandomGguf } from './random-gguf.node.ts';
 
 const IDS = [5, 42, 15, 52, 25];
+
+/** What may have become of a file of the cache. */
+export const DAMAGED: readonly [string, (good: Uint8Array) => Uint8Array][] = [
+  ['truncated', (good) => good.subarray(0, good.length / 2)],
+  ['emptied', () => new Uint8Array(0)],
+  ['foreign', () => Uint8Array.from({ length: 5000 }, (_, i) => i * 31)],
+];
+
+/** Bytes of which one has a flipped bit, at a share of their length. */
+export function withFlippedBit(good: Uint8Array, share: number): Uint8Array {
+  const bad = Uint8Array.from(good);
+  bad[Math.floor(share * bad.length)]! ^= 4;
+  return bad;
+}
+
+/** Puts other bytes in a file's place, beside and renamed: a file that is mapped must not change. */
+export function replaceFile(path: string, bytes: Uint8Array): void {
+  writeFileSync(`${path}.new`, bytes);
+  renameSync(`${path}.new`, path);
+}
 
 export interface Started {
   readonly logits: Float32Array;

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import type { FileHandle } from 'node:fs/promises';
 import { rename, rm, statfs, utimes } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { basename, join, resolve } from 'node:path';
@@ -10,6 +9,7 @@ import type { Lock } from '../../files/lock-file.node.ts';
 import type { FileStamp } from '../../files/source.ts';
 import type { ProvidedWeight } from '../../onnx/emit.ts';
 import {
+  type KeptFile,
   type Layout,
   type LayoutCache,
   type LayoutEngine,
@@ -20,7 +20,14 @@ import {
 import type { StoredTensor } from '../../onnx/proto.ts';
 import type { Quantization } from '../../onnx/quantize.ts';
 import type { OpenedModel } from '../load.node.ts';
-import { completeLayout, LAYOUT_VERSION, openLayout, piecesOf, writeLayout } from './layout-file.node.ts';
+import {
+  completeLayout,
+  LAYOUT_VERSION,
+  type LayoutDescription,
+  openLayout,
+  piecesOf,
+  writeLayout,
+} from './layout-file.node.ts';
 import { lockUnlessHeld, RESERVE } from './lock.node.ts';
 import { makeRoom } from './room.node.ts';
 import type { LayoutCacheSettings } from './settings.node.ts';
@@ -240,23 +247,37 @@ export class ModelLayouts implements LayoutCache {
   }
 }
 
+/** A file of the cache if it is whole and has this key. Whatever is wrong with it or its folder: it is not used. */
+async function openKept(
+  path: string,
+  key: string,
+  isFitting: (description: LayoutDescription) => boolean,
+): Promise<{ file: KeptFile; description: LayoutDescription } | undefined> {
+  const opened = await openLayout(path).catch(() => undefined);
+  if (!opened) return undefined;
+  const { handle, description } = opened;
+  const { version, bytes } = description;
+  if (version !== LAYOUT_VERSION || description.key !== key || !isFitting(description)) {
+    await handle.close();
+    return undefined;
+  }
+  const file: KeptFile = {
+    ...{ path, file: handle.fd, bytes, pieces: piecesOf(description) },
+    discard: () => rm(path, { force: true }).catch(() => {}),
+    close: () => handle.close(),
+  };
+  return { file, description };
+}
+
 /** The layout in a file if it is that of these weights. */
 async function openFitting(
   path: string,
   key: string,
   weights: readonly ProvidedWeight[],
 ): Promise<Layout | undefined> {
-  // Whatever is wrong with the file or the folder: the weights are read from the model.
-  const opened = await openLayout(path).catch(() => undefined);
-  if (!opened) return undefined;
-  const { handle, description } = opened;
   const { offsets, bytes } = layOut(weights);
-  const { version } = description;
-  if (version !== LAYOUT_VERSION || description.key !== key || description.bytes !== bytes) {
-    await handle.close();
-    return undefined;
-  }
-  return { path, file: handle.fd, bytes, offsets, pieces: piecesOf(description), ...careOf(path, handle) };
+  const kept = await openKept(path, key, (description) => description.bytes === bytes);
+  return kept && { ...kept.file, offsets };
 }
 
 /** Whether a place is as {@link StoredTensor} says, within a file of so many bytes. */
@@ -285,33 +306,16 @@ async function openPacked(
   key: string,
   weights: readonly ProvidedWeight[],
 ): Promise<PackedLayout | undefined> {
-  const opened = await openLayout(path).catch(() => undefined);
-  if (!opened) return undefined;
-  const { handle, description } = opened;
-  const { version, bytes, places = {} } = description;
   const names = weights.flatMap(({ tensors }) => tensors.map(({ name }) => name));
-  const fits = names.every((name) => Object.hasOwn(places, name) && isPlace(places[name], bytes));
-  if (version !== LAYOUT_VERSION || description.key !== key || !fits) {
-    await handle.close();
-    return undefined;
-  }
-  // The engine wrote the name that the file had then.
-  const here = names.map(
-    (name) =>
-      [
-        name,
-        places[name]!.map(([k, value]) => [k, k === 'location' ? basename(path) : value] as const),
-      ] as const,
+  const kept = await openKept(path, key, ({ places = {}, bytes }) =>
+    names.every((name) => Object.hasOwn(places, name) && isPlace(places[name], bytes)),
   );
-  const pieces = piecesOf(description);
-  return { path, file: handle.fd, bytes, pieces, places: new Map(here), ...careOf(path, handle) };
-}
-
-function careOf(path: string, handle: FileHandle): Pick<Layout, 'discard' | 'close'> {
-  return {
-    discard: () => rm(path, { force: true }).catch(() => {}),
-    close: () => handle.close(),
-  };
+  if (!kept) return undefined;
+  // The engine wrote the name that the file had then.
+  const here = (place: StoredTensor): StoredTensor =>
+    place.map(([key, value]) => [key, key === 'location' ? basename(path) : value]);
+  const places = new Map(names.map((name) => [name, here(kept.description.places![name]!)]));
+  return { ...kept.file, places };
 }
 
 /** Weights that remember whether reading them failed: that is the model's fault, not the cache's. */
